@@ -1,0 +1,28 @@
+/* buf — a growing run of bytes with a ceiling. A failed append poisons the buffer: later appends
+ * do nothing, and the one check is buf_ok at the end. */
+#pragma once
+
+#include "core/base.h"
+
+struct buf {
+    uint8_t *p; /* NUL-terminated beyond n whenever p is not NULL, so text can be printed */
+    size_t n, cap, max;
+    bool failed;
+};
+
+/* bytes_max: the ceiling, excluding the final NUL. */
+void buf_init(struct buf *b, size_t bytes_max);
+void buf_put(struct buf *b, const void *p, size_t n);
+void buf_str(struct buf *b, const char *s);
+void buf_printf(struct buf *b, const char *format, ...) printf_like(2, 3);
+/* JSON string literal with quotes (RFC 8259 §7); invalid UTF-8 becomes U+FFFD. */
+void buf_json_str(struct buf *b, const char *s, size_t n);
+/* Big-endian, for PostgreSQL's binary formats. */
+void buf_be16(struct buf *b, uint16_t v);
+void buf_be32(struct buf *b, uint32_t v);
+void buf_be64(struct buf *b, uint64_t v);
+void buf_clear(struct buf *b); /* n = 0, keeps the memory, forgets a failure */
+bool buf_ok(const struct buf *b);
+void buf_done(struct buf *b); /* frees; zeroed struct afterwards */
+
+#define auto_buf auto_with(buf_done)

@@ -1,0 +1,20 @@
+/* secret — bytes that must not leak: guarded, locked memory that is wiped when freed, left out of
+ * core dumps, and has no printer. (HAZARDS S10) */
+#pragma once
+
+#include "core/err.h"
+
+struct secret;
+
+/* Once per process, before anything secret: libsodium, no core dumps, not dumpable. */
+must_check bool secret_init(struct err *err);
+/* n zeroed bytes; NULL and err when memory or the lock limit is exhausted. */
+struct secret *secret_new(size_t n, struct err *err);
+struct secret *secret_copy(const void *p, size_t n, struct err *err);
+uint8_t *secret_bytes(struct secret *s);
+const uint8_t *secret_view(const struct secret *s);
+size_t secret_size(const struct secret *s);
+bool secret_equal(const struct secret *a, const struct secret *b); /* constant time */
+void secret_free(struct secret **s);
+
+#define auto_secret auto_with(secret_free)
