@@ -1,0 +1,115 @@
+/* plan — what a decision asks for. Pure data: a decision changes the rows it was handed (working
+ * copies) and fills a plan; the engine carries the plan out in one transaction.
+ *
+ * domain includes nothing but itself and the C library; time, randomness and the outcome of I/O
+ * come in as arguments. Strings are borrowed: they live as long as the batch. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum plan_kind {
+    PLAN_NONE,     /* nothing to do, nothing to say: a late or repeated item */
+    PLAN_DONE,     /* the command is ended: done */
+    PLAN_REFUSED,  /* ended: refused, see refusal */
+    PLAN_CANCELLED,/* ended: cancelled */
+    PLAN_DEAD,     /* ended: dead letter, with the failure the engine remembers or `failure` */
+    PLAN_EFFECT,   /* run the effect; its outcome comes back as a decision */
+    PLAN_RETRY,    /* try again as the policy of the type says (tier, or Retry-After) */
+    PLAN_POLL,     /* look again at due_ms; costs no attempt */
+    PLAN_LANE,     /* wait behind the open work of the subject `lane` */
+    PLAN_HANDOVER, /* another worker, which owns the open effect, will end this command */
+};
+
+enum effect_op { EFFECT_NONE, EFFECT_CREATE, EFFECT_DELETE, EFFECT_OBSERVE };
+
+enum ending { END_NONE, END_DONE, END_REFUSED, END_CANCELLED, END_DEAD };
+
+enum event_kind {
+    EVENT_SESSION_PROVISIONING,
+    EVENT_SESSION_ACTIVE,
+    EVENT_SESSION_IDLE,
+    EVENT_SESSION_TERMINATING,
+    EVENT_SESSION_TERMINATED,
+    EVENT_SESSION_REFUSED,
+    EVENT_USER_CHANGED,
+    EVENT_USER_REMOVED,
+    EVENT_USER_REFUSED,
+    EVENT_COMMAND_CANCELLED,
+    EVENT_PERFORMANCE_THRESHOLD,
+    EVENT_KINDS,
+};
+
+/* Names another command: enough to end it and to correlate its event. Empty when id is NULL. */
+struct command_ref {
+    const char *id, *source, *correlation_id, *type;
+    int64_t time_ms;
+    uint8_t digest[16];
+};
+
+struct session;
+struct user;
+
+struct plan_event {
+    enum event_kind kind;
+    struct session *session; /* the resource it is about: session or user */
+    struct user *user;
+    int status, reason;      /* of the session at this moment (enum session_status, _reason) */
+    enum ending ends;        /* END_NONE, or this is the event that ends … */
+    struct command_ref ended; /* … that command; empty: the command being decided */
+    int64_t duration_ms, budget_ms; /* EVENT_PERFORMANCE_THRESHOLD; operation below */
+    const char *operation;
+};
+
+struct refusal {
+    const char *code; /* stable, machine-readable: "session.quota_daily" */
+    int status;       /* HTTP: 403 404 409 429 503 */
+    const char *message, *hint;
+    bool retryable;
+};
+
+/* A command for another worker, published with this plan. */
+struct plan_command {
+    const char *type;       /* "session.stop" */
+    struct session *session;
+    const char *reason;
+};
+
+#define PLAN_EVENTS_MAX 8
+#define PLAN_COMMANDS_MAX 16
+
+struct plan {
+    enum plan_kind kind;
+    enum effect_op effect;
+    struct session *effect_session; /* whom the effect is about */
+    bool compensating;              /* the effect undoes; attempts are counted anew (removal) */
+    int64_t due_ms;                 /* PLAN_POLL */
+    const char *lane;               /* PLAN_LANE: subject, "session/<id>" */
+    struct refusal refusal;
+    const char *failure_code, *failure_message; /* PLAN_DEAD and PLAN_RETRY from the domain itself */
+    struct plan_event events[PLAN_EVENTS_MAX];
+    size_t nevents;
+    struct plan_command commands[PLAN_COMMANDS_MAX];
+    size_t ncommands;
+};
+
+/* What came back from the outside for an open effect. */
+enum outcome_kind {
+    OUTCOME_OK,
+    OUTCOME_PENDING,   /* accepted; look again after poll_ms (V-12) */
+    OUTCOME_TRANSIENT,
+    OUTCOME_THROTTLED, /* try again after retry_ms */
+    OUTCOME_UNCERTAIN, /* may have happened: observe before acting again */
+    OUTCOME_PERMANENT,
+};
+
+struct outcome {
+    enum outcome_kind kind;
+    bool last; /* a failure, and the attempts of this phase are used up */
+    const char *instance_id, *public_ip, *server_public_key, *endpoint;
+    int port;
+    int64_t poll_ms, retry_ms;
+    int64_t rx_bytes, tx_bytes; /* totals of the peer when it was deleted; -1 unknown */
+    const char *code, *message; /* of a failure: "provider.quota", plain words */
+};

@@ -1,0 +1,59 @@
+/* driver — the outside world behind one small interface (V-20), asynchronous.
+ *
+ * create and delete are idempotent by session id; a create that is `resumed` (a predecessor may
+ * have died in the middle) observes first, then acts (H31). delete of what is not there is ok.
+ * Calls never block; done() is called once per call, from the loop, never from inside call(). */
+#pragma once
+
+#include "core/base.h"
+#include "core/conf.h"
+#include "core/err.h"
+#include "domain/plan.h"
+
+#include <uv.h>
+
+struct driver_call {
+    enum effect_op op;
+    const char *session_id, *user_id, *profile; /* copied by the driver where it needs them later */
+    const char *client_public_key, *address, *instance_id;
+    int attempt;  /* 1 for the first try of this phase */
+    bool resumed;
+};
+
+/* o and its strings live until done returns. */
+typedef void driver_done(void *arg, const struct outcome *o);
+
+/* One row per peer of a reading. */
+struct driver_counter {
+    const char *session_id;        /* simulated: the id; wireguard: NULL */
+    const char *client_public_key; /* wireguard */
+    int64_t rx_bytes, tx_bytes, handshake_ms;
+};
+typedef void driver_counters_done(void *arg, const struct driver_counter *rows, size_t n,
+                                  const struct err *err); /* err NULL: fine */
+
+struct driver_peer {
+    const char *client_public_key, *address;
+};
+typedef void driver_applied(void *arg, const struct err *err);
+
+struct driver; /* an open one */
+
+struct driver_type {
+    const char *name; /* "wireguard" */
+    bool sees_traffic;
+    struct driver *(*open)(uv_loop_t *loop, const struct conf *conf, struct err *err);
+    void (*call)(struct driver *d, const struct driver_call *c, driver_done *done, void *arg);
+    /* Reads all counters at once; NULL where the driver cannot. */
+    void (*counters)(struct driver *d, driver_counters_done *done, void *arg);
+    /* Applies many peers again (V-24); NULL where there is nothing to apply. */
+    void (*apply)(struct driver *d, const struct driver_peer *peers, size_t n, driver_applied *done,
+                  void *arg);
+    /* Calls under way are dropped: their done() is never called. */
+    void (*close)(struct driver **d);
+};
+
+extern const struct driver_type driver_wireguard, driver_simulated;
+/* NULL-terminated; the one list of drivers. */
+extern const struct driver_type *const driver_types[];
+const struct driver_type *driver_type_find(const char *name);
