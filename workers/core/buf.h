@@ -8,10 +8,14 @@ struct buf {
     uint8_t *p; /* NUL-terminated beyond n whenever p is not NULL, so text can be printed */
     size_t n, cap, max;
     bool failed;
+    bool fixed; /* p is somebody else's */
 };
 
 /* bytes_max: the ceiling, excluding the final NUL. */
 void buf_init(struct buf *b, size_t bytes_max);
+/* Writes into memory of the caller's, which never grows and is not freed; bytes: its size, the
+ * final NUL included, at least 1. */
+void buf_init_fixed(struct buf *b, void *memory, size_t bytes);
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *format, ...) printf_like(2, 3);

@@ -1,0 +1,181 @@
+#include "core/buf.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BUF_LEAST = 64 };
+
+void buf_init(struct buf *b, size_t bytes_max)
+{
+    *b = (struct buf){.max = bytes_max < SIZE_MAX ? bytes_max : SIZE_MAX - 1};
+}
+
+void buf_init_fixed(struct buf *b, void *memory, size_t bytes)
+{
+    assert(bytes > 0);
+    *b = (struct buf){.p = memory, .cap = bytes, .max = bytes - 1, .fixed = true};
+    b->p[0] = '\0';
+}
+
+/* Room for n more bytes and the NUL; cap counts the NUL. */
+static bool reserve(struct buf *b, size_t n)
+{
+    if (b->failed || n > b->max - b->n) {
+        b->failed = true;
+        return false;
+    }
+    size_t need = b->n + n + 1;
+    if (need <= b->cap)
+        return true;
+
+    size_t cap = b->cap > b->max / 2 ? b->max + 1 : b->cap * 2;
+    if (cap < BUF_LEAST)
+        cap = BUF_LEAST;
+    if (cap < need)
+        cap = need;
+    uint8_t *p = realloc(b->p, cap);
+    if (!p) {
+        b->failed = true;
+        return false;
+    }
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
+void buf_put(struct buf *b, const void *p, size_t n)
+{
+    if (!reserve(b, n))
+        return;
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    b->p[b->n] = '\0';
+}
+
+void buf_str(struct buf *b, const char *s)
+{
+    buf_put(b, s, strlen(s));
+}
+
+void buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args, again;
+
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    if (n < 0)
+        b->failed = true;
+    else if (reserve(b, (size_t)n)) {
+        (void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, format, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+/* Length of the UTF-8 character at s, 0 when there is none (RFC 3629 §4: no overlong forms, no
+ * surrogates, nothing above U+10FFFF). */
+static size_t utf8_length(const uint8_t *s, size_t n)
+{
+    static const struct {
+        uint8_t lead_min, lead_max, second_min, second_max, length;
+    } forms[] = {
+        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+
+    for (size_t i = 0; i < LEN(forms); i++) {
+        if (s[0] < forms[i].lead_min || s[0] > forms[i].lead_max)
+            continue;
+        size_t length = forms[i].length;
+        if (length == 1)
+            return 1;
+        if (n < length || s[1] < forms[i].second_min || s[1] > forms[i].second_max)
+            return 0;
+        for (size_t k = 2; k < length; k++)
+            if ((s[k] & 0xc0) != 0x80)
+                return 0;
+        return length;
+    }
+    return 0;
+}
+
+static void json_escape(struct buf *b, uint8_t c)
+{
+    static const char shorthand[] = "b\bf\fn\nr\rt\t\"\"\\\\";
+
+    for (size_t i = 0; i + 1 < sizeof(shorthand); i += 2)
+        if ((uint8_t)shorthand[i + 1] == c) {
+            buf_put(b, (char[]){'\\', shorthand[i]}, 2);
+            return;
+        }
+    buf_printf(b, "\\u%04x", c);
+}
+
+void buf_json_str(struct buf *b, const char *s, size_t n)
+{
+    const uint8_t *p = (const uint8_t *)s;
+    size_t plain = 0; /* start of the run that needs no change */
+
+    buf_put(b, "\"", 1);
+    for (size_t i = 0; i < n;) {
+        size_t length = p[i] >= 0x20 && p[i] < 0x80 ? 1 : utf8_length(p + i, n - i);
+
+        if (length > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' && p[i] != 0x7f) {
+            i += length;
+            continue;
+        }
+        buf_put(b, s + plain, i - plain);
+        if (length > 0)
+            json_escape(b, p[i]);
+        else
+            buf_str(b, "\xef\xbf\xbd");
+        plain = ++i;
+    }
+    buf_put(b, s + plain, n - plain);
+    buf_put(b, "\"", 1);
+}
+
+void buf_be16(struct buf *b, uint16_t v)
+{
+    v = htobe16(v);
+    buf_put(b, &v, sizeof(v));
+}
+
+void buf_be32(struct buf *b, uint32_t v)
+{
+    v = htobe32(v);
+    buf_put(b, &v, sizeof(v));
+}
+
+void buf_be64(struct buf *b, uint64_t v)
+{
+    v = htobe64(v);
+    buf_put(b, &v, sizeof(v));
+}
+
+void buf_clear(struct buf *b)
+{
+    b->n = 0;
+    b->failed = false;
+    if (b->p)
+        b->p[0] = '\0';
+}
+
+bool buf_ok(const struct buf *b)
+{
+    return !b->failed;
+}
+
+void buf_done(struct buf *b)
+{
+    if (!b->fixed)
+        free(b->p);
+    *b = (struct buf){0};
+}
