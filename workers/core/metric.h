@@ -17,7 +17,8 @@ enum metric_id {
 void metric_add(enum metric_id id, const char *label, double v);     /* counters */
 void metric_set(enum metric_id id, const char *label, double v);     /* gauges */
 void metric_observe(enum metric_id id, const char *label, double v); /* histograms, seconds */
-double metric_get(enum metric_id id, const char *label);             /* counter or gauge; 0 unseen */
-/* Prometheus text format 0.0.4 of everything, `worker` as a constant label. */
+double metric_get(enum metric_id id, const char *label); /* counter or gauge; 0 unseen */
+/* Prometheus text format 0.0.4 of everything, `worker` as a constant label; besides the rows, the
+ * process's memory, CPU time, start and open files under their usual names. */
 void metric_render(struct buf *out, const char *worker);
 void metric_reset(void); /* for tests */
