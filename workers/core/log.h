@@ -1,11 +1,19 @@
 /* log — one JSON line per outcome on stderr: {"time","level","event",…facts}.
  *
  * The event is a constant `noun.verb`; facts are keys. Context (worker, topic, shard, command id,
- * trace id) comes from the cx chain. Values are escaped; nothing secret has a printer. */
+ * trace id) comes from the cx chain. Values are escaped; nothing secret has a printer.
+ *
+ * A line is one write(2) of at most LOG_LINE_MAX bytes, so that lines of several processes on one
+ * pipe do not mix. Strings are cut at LOG_STR_MAX bytes; facts that no longer fit are left out and
+ * `"cut":true` says so. Logging never waits: a line that a full pipe does not take is dropped and
+ * counted, and the next one tells how many ("dropped"). Only the loop's thread logs. */
 #pragma once
 
 #include "core/base.h"
 #include "core/err.h"
+
+#define LOG_LINE_MAX 4096 /* PIPE_BUF */
+#define LOG_STR_MAX 1024
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -35,7 +43,8 @@ struct cx {
 void log_level_set(enum log_level least);
 must_check bool log_level_parse(const char *s, enum log_level *out);
 
-void log_write(enum log_level level, const struct cx *cx, const char *event, const struct kv *facts);
+void log_write(enum log_level level, const struct cx *cx, const char *event,
+               const struct kv *facts);
 #define log_at(level, cx, event, ...)                                                              \
     log_write((level), (cx), (event), (const struct kv[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 #define log_debug(cx, event, ...) log_at(LOG_DEBUG, cx, event, __VA_ARGS__)
