@@ -14,14 +14,16 @@
 
 struct sealer;
 
-/* Reads the master key: 32 bytes exactly, a regular file, mode 0600 or stricter. */
+/* Reads the master key: 32 bytes exactly, a regular file of this user's or root's, mode 0600 or
+ * stricter. NULL with KEY_MISSING when there is no such file, KEY_INVALID when it is not like
+ * that. */
 struct sealer *sealer_open(const char *path, struct err *err);
-/* Makes a new key file (exclusive create, 0600, fsync'ed with its folder). Fails when there is
- * one already. */
+/* Makes a new key file (exclusive create, 0600, fsync'ed with its folder): the whole file appears
+ * or none. Fails when there is one already. */
 must_check bool sealer_create_key(const char *path, struct err *err);
 void sealer_free(struct sealer **s);
 
-/* Appends the sealed value to out. */
+/* Appends the sealed value, n + SEAL_OVERHEAD bytes, to out. */
 must_check bool seal(const struct sealer *s, const char *place, const void *plain, size_t n,
                      struct buf *out, struct err *err);
 /* NULL with SEAL_BROKEN when key, place or bytes do not fit. */
