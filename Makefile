@@ -30,9 +30,9 @@ MAKEFLAGS += --no-print-directory
 # The check costs less than 0.1 s; a sub-make trusts its parent.
 NEEDS := $(sort $(foreach g,$(MAKECMDGOALS),$(if $(filter \
     help clean down logs hooks test-bare status,$(g)),,$(if $(filter up,$(g)),build run,$(if \
-    $(filter demo,$(g)),build run demo,$(if $(filter all install bin/% $(BUILD)/bin/%,$(g)),build,build run test))))))
+    $(filter demo,$(g)),build run,$(if $(filter all install bin/% $(BUILD)/bin/%,$(g)),build,build run test))))))
 ifneq ($(NEEDS),)
-ifeq ($(DRAWBRIDGE_BOOTSTRAPPED)$(if $(wildcard ops/bootstrap),,1),)
+ifeq ($(DRAWBRIDGE_BOOTSTRAPPED),)
 $(shell ops/bootstrap $(NEEDS) >&2)
 ifneq ($(.SHELLSTATUS),0)
 $(error ops/bootstrap $(NEEDS) failed; its last lines are above)
