@@ -98,7 +98,9 @@ port_free()
             $proto eq "tcp" ? (Listen => 1, ReuseAddr => 1) : ()) ? 0 : 1);' "$1" "$2"
 }
 
-# 8 hex digits that stand for a run directory.
+random_hex8() { od -An -N4 -tx4 /dev/urandom | tr -d ' '; }
+
+# 8 hex digits that stand for a text.
 hex8()
 {
     local sum
