@@ -112,6 +112,7 @@ unit: $(call tests_of,unit) ## unit tests (all, or NAME=buf_test)
 	@tests/run-cmocka $(if $(NAME),$(filter %/$(NAME),$^),$^)
 prop: $(call tests_of,prop) ## property tests
 	@tests/run-cmocka $(if $(NAME),$(filter %/$(NAME),$^),$^)
+flow: $(call tests_of,flow)
 flow scenarios: all
 	@BUILD=$(BUILD) tests/run-pytest tests/$@ $(ARGS)
 else
@@ -208,13 +209,16 @@ $(call tests_of,unit): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_ARCHIVES
 $(call tests_of,prop): $(BUILD)/tests/%: $(BUILD)/tests/prop/%.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS) $(TEST_LIBS)
+$(call tests_of,flow): $(BUILD)/tests/%: $(BUILD)/tests/flow/%.o $(TEST_ARCHIVES)
+	$(call say,LD,$@)
+	$(LINK) $(PKG_LIBS) $(TEST_LIBS)
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
 	$(LINK) -fsanitize=fuzzer $(PKG_LIBS)
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIBS)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS)
-test-programs: $(call tests_of,unit) $(call tests_of,prop)
+test-programs: $(call tests_of,unit) $(call tests_of,prop) $(call tests_of,flow)
 bench-programs: $(BENCHES)
 
 FORCE:
