@@ -1,0 +1,31 @@
+-- $1 session ids text[] (UUIDs), $2 profiles text[], $3 ready times bigint[] (Unix epoch, ms), $4 stuck int[], $5 wanted boolean[] (false: look only), $6 now bigint (ms) -> position bigint, made boolean, present boolean, full boolean (no room for it), ready_ms bigint
+-- Comes after simulated_lock in one transaction, so that the count below sees every other create.
+WITH asked AS (
+    SELECT session_id, profile, to_timestamp(ready_ms / 1000.0) AS ready_at, stuck, wanted, position,
+           row_number() OVER (PARTITION BY session_id ORDER BY position) = 1 AS leads
+    FROM unnest($1::text[]::uuid[], $2::text[], $3::bigint[], $4::integer[], $5::boolean[])
+         WITH ORDINALITY AS u (session_id, profile, ready_ms, stuck, wanted, position)
+), room AS (
+    SELECT capacity - (SELECT count(*) FROM simulated_instance) AS places FROM simulated_provider
+), fresh AS (
+    SELECT a.*, count(*) FILTER (WHERE wanted AND leads) OVER (ORDER BY position)
+                + (NOT (wanted AND leads))::integer <= coalesce((SELECT places FROM room), 0) AS fits
+    FROM asked a
+    WHERE NOT EXISTS (SELECT FROM simulated_instance i WHERE i.session_id = a.session_id)
+), made AS (
+    INSERT INTO simulated_instance (session_id, profile, stuck, created_at, ready_at)
+    SELECT session_id, profile, stuck, to_timestamp($6::bigint / 1000.0), ready_at
+    FROM fresh WHERE wanted AND leads AND fits
+    ON CONFLICT DO NOTHING
+    RETURNING session_id, ready_at
+)
+SELECT a.position,
+       m.session_id IS NOT NULL AND a.leads AS made,
+       coalesce(m.session_id, i.session_id) IS NOT NULL AS present,
+       coalesce(NOT f.fits, false) AS full,
+       (extract(epoch FROM coalesce(m.ready_at, i.ready_at)) * 1000)::bigint AS ready_ms
+FROM asked a
+LEFT JOIN made m USING (session_id)
+LEFT JOIN simulated_instance i USING (session_id)
+LEFT JOIN fresh f USING (position)
+ORDER BY a.position

@@ -1,0 +1,17 @@
+-- $1 session ids text[] (UUIDs), $2 attempts int[] -> position bigint, removed boolean (by this statement), stuck boolean
+WITH asked AS (
+    SELECT session_id, attempt, position,
+           row_number() OVER (PARTITION BY session_id ORDER BY position) = 1 AS leads
+    FROM unnest($1::text[]::uuid[], $2::integer[]) WITH ORDINALITY AS u (session_id, attempt, position)
+), gone AS (
+    DELETE FROM simulated_instance i USING asked a
+    WHERE i.session_id = a.session_id AND a.leads AND a.attempt > i.stuck
+    RETURNING i.session_id
+)
+SELECT a.position,
+       g.session_id IS NOT NULL AND a.leads AS removed,
+       coalesce(a.attempt <= i.stuck, false) AS stuck
+FROM asked a
+LEFT JOIN gone g USING (session_id)
+LEFT JOIN simulated_instance i USING (session_id)
+ORDER BY a.position
