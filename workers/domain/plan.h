@@ -2,7 +2,13 @@
  * copies) and fills a plan; the engine carries the plan out in one transaction.
  *
  * domain includes nothing but itself and the C library; time, randomness and the outcome of I/O
- * come in as arguments. Strings are borrowed: they live as long as the batch. */
+ * come in as arguments. Strings are borrowed: they live as long as the batch.
+ *
+ * Every decision overwrites the whole plan. Whatever its kind, the changed rows, the events and the
+ * commands of a plan belong into one commit: PLAN_LANE and PLAN_POLL may carry events too.
+ * PLAN_DONE, PLAN_REFUSED and PLAN_CANCELLED have exactly one event whose `ends` is not END_NONE
+ * and whose `ended` is empty; PLAN_DEAD has none (the engine's command.dead is that event), the
+ * other kinds end nothing of their own. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,16 +16,16 @@
 #include <stdint.h>
 
 enum plan_kind {
-    PLAN_NONE,     /* nothing to do, nothing to say: a late or repeated item */
-    PLAN_DONE,     /* the command is ended: done */
-    PLAN_REFUSED,  /* ended: refused, see refusal */
-    PLAN_CANCELLED,/* ended: cancelled */
-    PLAN_DEAD,     /* ended: dead letter, with the failure the engine remembers or `failure` */
-    PLAN_EFFECT,   /* run the effect; its outcome comes back as a decision */
-    PLAN_RETRY,    /* try again as the policy of the type says (tier, or Retry-After) */
-    PLAN_POLL,     /* look again at due_ms; costs no attempt */
-    PLAN_LANE,     /* wait behind the open work of the subject `lane` */
-    PLAN_HANDOVER, /* another worker, which owns the open effect, will end this command */
+    PLAN_NONE,      /* nothing to do, nothing to say: a late or repeated item */
+    PLAN_DONE,      /* the command is ended: done */
+    PLAN_REFUSED,   /* ended: refused, see refusal */
+    PLAN_CANCELLED, /* ended: cancelled */
+    PLAN_DEAD,      /* ended: dead letter, with `failure` or else what the engine remembers */
+    PLAN_EFFECT,    /* run the effect; its outcome comes back as a decision */
+    PLAN_RETRY,     /* try again as the type's policy says (tier), or at due_ms (Retry-After) */
+    PLAN_POLL,      /* look again at due_ms; costs no attempt */
+    PLAN_LANE,      /* wait behind the open work of subject `lane`, then decide from the start */
+    PLAN_HANDOVER,  /* another worker, which owns the open effect, will end this command */
 };
 
 enum effect_op { EFFECT_NONE, EFFECT_CREATE, EFFECT_DELETE, EFFECT_OBSERVE };
@@ -53,13 +59,24 @@ struct user;
 
 struct plan_event {
     enum event_kind kind;
-    struct session *session; /* the resource it is about: session or user */
+    /* The resource it is about: session or user. Both NULL: there is no row (refused), the subject
+     * is that of the command. */
+    struct session *session;
     struct user *user;
-    int status, reason;      /* of the session at this moment (enum session_status, _reason) */
-    enum ending ends;        /* END_NONE, or this is the event that ends … */
+    int status, reason;       /* of the session at this moment (enum session_status, _reason) */
+    enum ending ends;         /* END_NONE, or this is the event that ends … */
     struct command_ref ended; /* … that command; empty: the command being decided */
-    int64_t duration_ms, budget_ms; /* EVENT_PERFORMANCE_THRESHOLD; operation below */
-    const char *operation;
+    int64_t duration_ms;      /* TERMINATED: since created; THRESHOLD: of the operation */
+    int64_t budget_ms;        /* EVENT_PERFORMANCE_THRESHOLD, with the operation */
+    const char *operation;    /* "provision", "stop" */
+};
+
+/* Names of the rows in refusal.def: REFUSAL_USER_UNKNOWN, … */
+enum refusal_name {
+#define REFUSAL(name, code, status, retryable, message, hint) REFUSAL_##name,
+#include "domain/refusal.def"
+#undef REFUSAL
+    REFUSALS,
 };
 
 struct refusal {
@@ -71,11 +88,12 @@ struct refusal {
 
 /* A command for another worker, published with this plan. */
 struct plan_command {
-    const char *type;       /* "session.stop" */
+    const char *type; /* "session.stop" */
     struct session *session;
     const char *reason;
 };
 
+#define PLAN_LANE_MAX 80
 #define PLAN_EVENTS_MAX 8
 #define PLAN_COMMANDS_MAX 16
 
@@ -83,21 +101,37 @@ struct plan {
     enum plan_kind kind;
     enum effect_op effect;
     struct session *effect_session; /* whom the effect is about */
-    bool compensating;              /* the effect undoes; attempts are counted anew (removal) */
-    int64_t due_ms;                 /* PLAN_POLL */
-    const char *lane;               /* PLAN_LANE: subject, "session/<id>" */
+    bool compensating;              /* the effect undoes: attempts are counted anew (removal)
+                                     * once, when the command's phase turns from creating to
+                                     * undoing, not at each resume */
+    int64_t due_ms;                 /* PLAN_POLL; PLAN_RETRY: not before, 0: as the policy says */
+    char lane[PLAN_LANE_MAX];       /* PLAN_LANE: subject, "session/<id>"; else "" */
     struct refusal refusal;
-    const char *failure_code, *failure_message; /* PLAN_DEAD and PLAN_RETRY from the domain itself */
+    const char *failure_code, *failure_message; /* PLAN_DEAD; PLAN_RETRY: of the outcome */
     struct plan_event events[PLAN_EVENTS_MAX];
     size_t nevents;
     struct plan_command commands[PLAN_COMMANDS_MAX];
     size_t ncommands;
 };
 
+extern const struct refusal refusals[REFUSALS]; /* static rows, by enum refusal_name */
+
+/* "session.provisioning", "command.cancelled": the event type without its "drawbridge." */
+const char *event_kind_name(enum event_kind kind);
+
+/* The makers below are for decisions. */
+void plan_clear(struct plan *plan);
+/* The new event, zeroed but for its kind. Asserts that there is room. */
+struct plan_event *plan_event_add(struct plan *plan, enum event_kind kind);
+/* PLAN_REFUSED and the event (session or user refused) that says so. */
+void plan_refuse(struct plan *plan, enum event_kind kind, enum refusal_name why);
+/* A session.stop for teardown. False when the plan is full. */
+bool plan_stop_add(struct plan *plan, struct session *session, const char *reason);
+
 /* What came back from the outside for an open effect. */
 enum outcome_kind {
     OUTCOME_OK,
-    OUTCOME_PENDING,   /* accepted; look again after poll_ms (V-12) */
+    OUTCOME_PENDING, /* accepted; look again after poll_ms (V-12) */
     OUTCOME_TRANSIENT,
     OUTCOME_THROTTLED, /* try again after retry_ms */
     OUTCOME_UNCERTAIN, /* may have happened: observe before acting again */
