@@ -28,9 +28,11 @@ MAKEFLAGS += --no-print-directory
 
 # What a goal needs is installed before anything else happens, because pkg-config is asked below.
 # The check costs less than 0.1 s; a sub-make trusts its parent.
-NEEDS := $(sort $(foreach g,$(MAKECMDGOALS),$(if $(filter \
-    help clean down logs hooks test-bare status,$(g)),,$(if $(filter up,$(g)),build run,$(if \
-    $(filter demo,$(g)),build run,$(if $(filter all install bin/% $(BUILD)/bin/%,$(g)),build,build run test))))))
+goals = $(filter $(1),$(MAKECMDGOALS))
+NEEDS := $(if $(filter-out help clean down logs hooks test-bare layering,$(MAKECMDGOALS)),build \
+  $(if $(call goals,up demo test flow scenarios chaos-short bench),run) \
+  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos-short build-% requirements),test) \
+  $(if $(call goals,tidy format),lint))
 ifneq ($(NEEDS),)
 ifeq ($(DRAWBRIDGE_BOOTSTRAPPED),)
 $(shell ops/bootstrap $(NEEDS) >&2)
