@@ -31,7 +31,7 @@ MAKEFLAGS += --no-print-directory
 goals = $(filter $(1),$(MAKECMDGOALS))
 NEEDS := $(if $(filter-out help clean down logs hooks test-bare layering,$(MAKECMDGOALS)),build \
   $(if $(call goals,up demo test flow scenarios chaos-short bench),run) \
-  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos-short build-% requirements),test) \
+  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos-short build-% hardening generators requirements),test) \
   $(if $(call goals,tidy format),lint))
 ifneq ($(NEEDS),)
 ifeq ($(DRAWBRIDGE_BOOTSTRAPPED),)
@@ -98,7 +98,7 @@ logs: ## follows the logs of the stack
 
 # ---- tests. Each step is a target; `make test` runs them in order and adds them up. Tests link
 # with the testable build, so a step started in the release build hands over to it.
-TEST_STEPS := build-release build-testable build-clang layering unit prop flow scenarios \
+TEST_STEPS := build-release build-testable build-clang hardening generators layering unit prop flow scenarios \
   san-unit fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) requirements
 test: ## everything: both compilers, layering, unit, prop, flow, scenarios, sanitizers, fuzz
 	@MAKE='$(MAKE)' BUILD=$(BUILD) tests/run $(TEST_STEPS)
@@ -107,6 +107,10 @@ build-testable:
 	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable all test-programs
 build-clang:
 	$(Q)$(MAKE) CC=clang BUILD=$(BUILD)/clang all bench-programs test-programs
+generators:
+	@CC="$(CC)" tests/generators
+hardening: $(BINS)
+	@tests/hardening $(BINS)
 layering: ## no include against the arrows of the design
 	@tests/layering
 ifdef TESTABLE
@@ -224,7 +228,7 @@ test-programs: $(call tests_of,unit) $(call tests_of,prop) $(call tests_of,flow)
 bench-programs: $(BENCHES)
 
 FORCE:
-.PHONY: help all demo up down logs test build-release build-testable build-clang layering unit prop \
+.PHONY: help all demo up down logs test build-release build-testable build-clang hardening generators layering unit prop \
   flow scenarios san-unit fuzz fuzz-short fuzz-run chaos-short requirements bench test-bare tidy \
   format hooks install clean test-programs bench-programs FORCE
 -include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/tests -name '*.d' 2>/dev/null)
