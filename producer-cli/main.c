@@ -1,0 +1,24 @@
+/* drawbridge — sends commands, shows what became of them, keeps the house.
+ *
+ * Here is only the list of nouns; each has its file cmd_<noun>.c with a row per command. */
+#include "cli.h"
+#include "commands.h"
+#include "help.h"
+
+static const struct action *const groups[] = {
+    topics_actions,
+    migrate_actions,
+    help_actions,
+};
+
+enum { ACTIONS_MAX = 64 };
+
+int main(int argc, char **argv)
+{
+    static struct action all[ACTIONS_MAX + 1]; /* ended by a zeroed row */
+    size_t n = 0;
+    for (size_t g = 0; g < LEN(groups); g++)
+        for (const struct action *a = groups[g]; a->noun && n < ACTIONS_MAX; a++)
+            all[n++] = *a;
+    return cli_main(all, argc, argv);
+}
