@@ -15,12 +15,12 @@ struct problem {
 struct problems {
     struct arena *arena;
     struct problem list[PROBLEMS_MAX];
-    size_t n;     /* kept */
-    size_t total; /* found */
+    size_t n;           /* kept */
+    size_t total;       /* found */
     enum err_code code; /* of the first one */
 };
 
 void problems_init(struct problems *p, struct arena *a);
 /* Adds one; place is copied, message is formatted into the arena. Always returns false. */
-bool problem_add(struct problems *p, enum err_code code, const char *place, const char *format,
-                 ...) printf_like(4, 5);
+bool problem_add(struct problems *p, enum err_code code, const char *place, const char *format, ...)
+    printf_like(4, 5);
