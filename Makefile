@@ -41,7 +41,7 @@ $(error ops/bootstrap $(NEEDS) failed; its last lines are above)
 endif
 export DRAWBRIDGE_BOOTSTRAPPED := 1
 endif
-PKGS := rdkafka libpq libcurl jansson libuv libsodium libqrencode libpng libcrypto inih
+PKGS := rdkafka libpq libcurl jansson libuv libsodium libqrencode libpng libcrypto inih libpcre2-8
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS))
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
