@@ -12,7 +12,8 @@
 struct schema;
 
 /* Compiles a schema from its text. An unsupported keyword (except annotations: title,
- * description, default, examples, deprecated, readOnly, writeOnly, $comment, $schema, $id, x-*) is an error. */
+ * description, default, examples, deprecated, readOnly, writeOnly, $comment, $schema, $id, x-*) is
+ * an error. */
 struct schema *schema_compile(const char *text, size_t n, struct err *err);
 must_check bool schema_validate(const struct schema *s, const json_t *value,
                                 struct problems *problems);
