@@ -149,23 +149,40 @@ static bool write_new_key(int fd, struct err *err)
     return true;
 }
 
-static bool sync_folder_of(const char *path, struct err *err)
+/* -1 with err. */
+static int open_folder_of(const char *path, struct err *err)
 {
     const char *slash = strrchr(path, '/');
     auto_free char *folder = !slash          ? strdup(".")
                              : slash == path ? strdup("/")
                                              : strndup(path, (size_t)(slash - path));
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
-    if (!folder)
-        return err_set(err, ERR_NO_MEMORY, "the name of a folder");
-    auto_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        return err_set(err, ERR_IO, "%s: %m", folder);
-    return true;
+    if (fd < 0)
+        err_set(err, folder ? ERR_IO : ERR_NO_MEMORY, "its folder: %m");
+    return fd;
 }
 
-/* Written beside and then linked, which fails when the name is taken: a crash in between leaves
- * no half key under the name. */
+/* Linking fails when the name is taken. */
+static bool publish(const char *beside, const char *path, int folder, struct err *err)
+{
+    if (link(beside, path) != 0)
+        return err_set(err, ERR_IO, "%m");
+    if (fsync(folder) == 0)
+        return true;
+    err_set(err, ERR_IO, "its folder: %m");
+    (void)unlink(path);
+    return false;
+}
+
+static bool create_key(const char *beside, int fd, const char *path, struct err *err)
+{
+    auto_fd int folder = open_folder_of(path, err);
+
+    return folder >= 0 && write_new_key(fd, err) && publish(beside, path, folder, err);
+}
+
+/* Written beside and then linked: a crash in between leaves no half key under the name. */
 bool sealer_create_key(const char *path, struct err *err)
 {
     auto_free char *beside = NULL;
@@ -177,28 +194,23 @@ bool sealer_create_key(const char *path, struct err *err)
     auto_fd int fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0)
         return err_set(err, ERR_IO, "new master key %s: %m", path);
-
-    bool made = write_new_key(fd, err);
-    if (made && link(beside, path) != 0)
-        made = err_set(err, ERR_IO, "%m");
-    if (unlink(beside) != 0 && made)
-        made = err_set(err, ERR_IO, "%s: %m", beside);
-    made = made && sync_folder_of(path, err);
+    bool made = create_key(beside, fd, path, err);
+    (void)unlink(beside); /* a second name of the key at worst, as private as the first */
     return made || err_wrap(err, "new master key %s", path);
 }
 
 /* --- values --- */
 
-static bool encrypt(uint8_t *out, const void *plain, size_t n, const char *place,
-                    const uint8_t *nonce, const struct secret *key)
+static bool close_layer(uint8_t *out, const void *plain, size_t n, const char *place,
+                        const uint8_t *nonce, const struct secret *key)
 {
     return crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, plain, n, (const uint8_t *)place,
                                                       strlen(place), NULL, nonce,
                                                       secret_view(key)) == 0;
 }
 
-static bool decrypt(struct secret *out, const uint8_t *sealed, size_t n, const char *place,
-                    const uint8_t *nonce, const struct secret *key)
+static bool open_layer(struct secret *out, const uint8_t *sealed, size_t n, const char *place,
+                       const uint8_t *nonce, const struct secret *key)
 {
     return crypto_aead_xchacha20poly1305_ietf_decrypt(secret_bytes(out), NULL, NULL, sealed, n,
                                                       (const uint8_t *)place, strlen(place), nonce,
@@ -219,8 +231,9 @@ static bool fill(uint8_t *to, const struct sealer *s, const char *place, const v
     randombytes_buf(nonce, NONCE);
     to[0] = VERSION;
     memcpy(to + 1, s->id, ID);
-    if (!encrypt(wrap_nonce + NONCE, secret_view(data_key), KEY, place, wrap_nonce, s->master) ||
-        !encrypt(nonce + NONCE, plain, n, place, nonce, data_key))
+    if (!close_layer(wrap_nonce + NONCE, secret_view(data_key), KEY, place, wrap_nonce,
+                     s->master) ||
+        !close_layer(nonce + NONCE, plain, n, place, nonce, data_key))
         return err_set(err, ERR_INTERNAL, "encryption failed");
     return true;
 }
@@ -265,8 +278,8 @@ static struct secret *open_sealed(const struct sealer *s, const char *place, con
     auto_secret struct secret *plain = data_key ? secret_new(n - SEAL_OVERHEAD, err) : NULL;
     if (!plain)
         return NULL;
-    if (!decrypt(data_key, wrapped, WRAPPED, place, wrap_nonce, s->master) ||
-        !decrypt(plain, sealed, n - SEAL_OVERHEAD + TAG, place, nonce, data_key)) {
+    if (!open_layer(data_key, wrapped, WRAPPED, place, wrap_nonce, s->master) ||
+        !open_layer(plain, sealed, n - SEAL_OVERHEAD + TAG, place, nonce, data_key)) {
         err_set(err, ERR_SEAL_BROKEN, "changed, or moved from another place");
         return NULL;
     }
