@@ -53,6 +53,7 @@ struct clock *clock_new(void)
     c->base_ms = clock_wall_ms();
     c->floor_ms = INT64_MIN;
 #ifdef DRAWBRIDGE_TESTABLE
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
     c->offset_file = getenv("DRAWBRIDGE_TEST_CLOCK");
 #endif
     clock_tick(c);
@@ -295,11 +296,11 @@ bool clock_parse(const char *s, size_t n, int64_t *out_ms)
         !eat_number(&at, 2, 0, 60, &sec) || !eat_fraction(&at, &fraction_ms) ||
         !eat_offset(&at, &offset_ms) || at.p != at.end)
         return false;
-    int64_t minute_ms = days * DAY_MS + h * 3600000 + m * 60000 - offset_ms;
+    int64_t minute_ms = days * DAY_MS + h * INT64_C(3600000) + m * INT64_C(60000) - offset_ms;
     bool last_minute = (minute_ms % DAY_MS + DAY_MS) % DAY_MS == DAY_MS - 60000;
     if (sec == 60 && !last_minute)
         return false;
-    int64_t ms = minute_ms + sec * 1000 + fraction_ms;
+    int64_t ms = minute_ms + sec * INT64_C(1000) + fraction_ms;
     if (ms < YEAR_0000_MS || ms > YEAR_9999_MS)
         return false;
     *out_ms = ms;

@@ -318,6 +318,7 @@ static void read_environment(struct load *l)
 
         buf_init_fixed(&b, name, sizeof(name));
         conf_put_place(&b, l->c->private_, (enum conf_id)i, place);
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
         const char *value = getenv(name);
         if (value)
             offer(l, &conf_rows[i], value, place);
@@ -418,6 +419,7 @@ static void check_required(struct load *l)
 static const char *etc_path(void)
 {
 #ifdef DRAWBRIDGE_TESTABLE
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
     const char *path = getenv("DRAWBRIDGE_TEST_ETC");
 
     if (path)

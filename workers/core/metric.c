@@ -258,7 +258,9 @@ static bool open_files(double *out)
 
     if (!d)
         return false;
-    for (const struct dirent *e = readdir(d); e; e = readdir(d))
+    const struct dirent *e;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours alone */
+    while ((e = readdir(d)))
         n += e->d_name[0] != '.';
     (void)closedir(d);
     *out = n - 1; /* without the folder's own */
