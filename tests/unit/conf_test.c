@@ -225,8 +225,7 @@ static void all_problems_come_at_once(void **state)
         "own.ini:4: not understood; write key = value",
         "metrics_port: \"70000\" (",
         "own.ini:7: unknown section; did you mean \"audit\"?",
-        "queue_bytes: \"64KB\" (DRAWBRIDGE_QUEUE_BYTES) is not a size from 1MiB to 1GiB; give "
-        "bytes",
+        "queue_bytes: \"64KB\" (DRAWBRIDGE_QUEUE_BYTES) is not a size from 1MiB to 1GiB",
         "keepalive: \"-1\" (--keepalive) is not a number from 0 to 65535",
         "kafka_brokers: is empty, but required",
     };
