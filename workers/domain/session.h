@@ -7,7 +7,7 @@
  *             (cancelling)                            (stopped|idle|user_removed, or when it was
  *                                                      cancelling cancelled|superseded|failed)
  *
- * Invariants (tests/prop/session_test.c plays random histories against them):
+ * Invariants (tests/prop/session_histories_test.c plays random histories against them):
  *  1. Only the transitions drawn above happen; terminated is final.
  *  2. Only the owner of an open effect closes it. While provisioning has one open, others set
  *     `cancelling` and status terminating; its outcome, decided again from the row, compensates.
