@@ -8,7 +8,8 @@
  * commands of a plan belong into one commit: PLAN_LANE and PLAN_POLL may carry events too.
  * PLAN_DONE, PLAN_REFUSED and PLAN_CANCELLED have exactly one event whose `ends` is not END_NONE
  * and whose `ended` is empty; PLAN_DEAD has none (the engine's command.dead is that event), the
- * other kinds end nothing of their own. */
+ * other kinds end nothing of their own. An internal command (session.idle, session.activity) that
+ * finds nothing to do is PLAN_NONE: nobody waits for it, it is settled without an event. */
 #pragma once
 
 #include <stdbool.h>
