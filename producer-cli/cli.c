@@ -10,11 +10,6 @@
 
 enum { CONF_ERRORS_MAX = 65536 };
 
-void json_cleanup(json_t **v)
-{
-    json_decref(*v);
-}
-
 json_t *error_json(const struct err *err)
 {
     return json_pack("{s:s, s:s, s:s, s:s}", "code", err_name(err->code), "message", err->message,

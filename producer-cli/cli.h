@@ -8,6 +8,7 @@
 #include "out.h"
 
 #include "core/conf.h"
+#include "core/json_value.h"
 
 /* DECISIONS: CLI. */
 enum exit_code {
@@ -45,6 +46,3 @@ bool usage_error(struct err *err, const char *format, ...) printf_like(2, 3);
 json_t *error_json(const struct err *err);
 /* Prints the document, or lets `people` print it. Both get the same json_t. Takes doc over. */
 int cli_done(struct cli *cli, json_t *doc, void (*people)(struct cli *cli, const json_t *doc));
-/* For cleanup of borrowed jansson values. */
-void json_cleanup(json_t **v);
-#define auto_json auto_with(json_cleanup)

@@ -13,7 +13,7 @@
 
 struct house {
     struct topics *declared;
-    struct kafka *kafka;
+    struct broker *broker;
     struct db *db;
     json_t *seen;       /* topic_observe */
     json_t *shards;     /* shard_list */
@@ -25,7 +25,7 @@ struct house {
 static void house_done(struct house *h)
 {
     topics_free(&h->declared);
-    kafka_free(&h->kafka);
+    broker_free(&h->broker);
     db_free(&h->db);
     json_decref(h->seen);
     json_decref(h->shards);
@@ -186,9 +186,9 @@ static bool house_compare(struct cli *cli, struct house *h, struct err *err)
     h->replication = (int)line_int(&cli->line, "replication", -1);
     h->declared = topics_load(err);
     h->changes = json_array();
-    if (!h->declared || !(h->kafka = kafka_open(cli, err)) || !(h->db = db_open(cli, err)) ||
+    if (!h->declared || !(h->broker = broker_open(cli, err)) || !(h->db = db_open(cli, err)) ||
         !(h->shards = db_rows(h->db, SQL_SHARD_LIST, NULL, err)) ||
-        !(h->seen = topic_observe(h->kafka, h->declared, err)))
+        !(h->seen = topic_observe(h->broker, h->declared, err)))
         return false;
     h->partitions = command_partitions(h, asked);
     return compare_topics(h, asked, err) && compare_positions(h, asked, err);
@@ -222,7 +222,7 @@ static bool create_missing(struct house *h, struct err *err)
         rows[n] = row_topic(h, row);
         partitions[n++] = (int32_t)json_integer_value(json_object_get(row, "want"));
     }
-    return topic_create(h->kafka, rows, partitions, n, h->replication, err);
+    return topic_create(h->broker, rows, partitions, n, h->replication, err);
 }
 
 static bool raise_and_alter(struct house *h, struct err *err)
@@ -235,12 +235,12 @@ static bool raise_and_alter(struct house *h, struct err *err)
         const struct topic *t = row_topic(h, row);
         const json_t *config = json_object_get(json_object_get(h->seen, t->name), "config");
         if (row_is(row, "action", "raise") &&
-            !topic_raise(h->kafka, t->name,
+            !topic_raise(h->broker, t->name,
                          (int32_t)json_integer_value(json_object_get(row, "want")), err))
             return false;
         if (!row_is(row, "action", "alter") || t == altered)
             continue;
-        if (!topic_alter(h->kafka, t, config, err))
+        if (!topic_alter(h->broker, t, config, err))
             return false;
         altered = t; /* the rows of one topic follow one another */
     }
@@ -260,7 +260,7 @@ static rd_kafka_topic_partition_list_t *oldest(struct house *h, struct err *err)
             rd_kafka_topic_partition_list_add(list, row_topic(h, row)->name,
                                               (int32_t)json_integer_value(n));
     }
-    if (kafka_offsets(h->kafka, list, RD_KAFKA_OFFSET_BEGINNING, err))
+    if (broker_offsets(h->broker, list, RD_KAFKA_OFFSET_BEGINNING, err))
         return list;
     rd_kafka_topic_partition_list_destroy(list);
     return NULL;

@@ -3,5 +3,6 @@
 
 #include "cli.h"
 
+extern const struct action send_actions[];
 extern const struct action migrate_actions[];
 extern const struct action topics_actions[];

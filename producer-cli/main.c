@@ -6,6 +6,7 @@
 #include "help.h"
 
 static const struct action *const groups[] = {
+    send_actions,
     topics_actions,
     migrate_actions,
     help_actions,

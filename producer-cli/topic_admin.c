@@ -24,27 +24,27 @@ static void request_done(struct request *r)
 }
 #define auto_request auto_with(request_done)
 
-static struct request request_new(struct kafka *k, rd_kafka_admin_op_t op)
+static struct request request_new(struct broker *k, rd_kafka_admin_op_t op)
 {
     char why[128];
-    struct request r = {.queue = rd_kafka_queue_new(kafka_handle(k)),
-                        .options = rd_kafka_AdminOptions_new(kafka_handle(k), op)};
-    rd_kafka_AdminOptions_set_request_timeout(r.options, KAFKA_WAIT_MS, why, sizeof why);
+    struct request r = {.queue = rd_kafka_queue_new(broker_handle(k)),
+                        .options = rd_kafka_AdminOptions_new(broker_handle(k), op)};
+    rd_kafka_AdminOptions_set_request_timeout(r.options, BROKER_WAIT_MS, why, sizeof why);
     if (op == RD_KAFKA_ADMIN_OP_CREATETOPICS || op == RD_KAFKA_ADMIN_OP_CREATEPARTITIONS)
-        rd_kafka_AdminOptions_set_operation_timeout(r.options, KAFKA_WAIT_MS, why, sizeof why);
+        rd_kafka_AdminOptions_set_operation_timeout(r.options, BROKER_WAIT_MS, why, sizeof why);
     return r;
 }
 
-static bool request_wait(struct kafka *k, struct request *r, const char *what, struct err *err)
+static bool request_wait(struct broker *k, struct request *r, const char *what, struct err *err)
 {
     r->event = rd_kafka_queue_poll(r->queue, ADMIN_WAIT_MS);
     if (!r->event)
-        return kafka_unreachable(k, what, RD_KAFKA_RESP_ERR__TIMED_OUT, err);
+        return broker_unreachable(k, what, RD_KAFKA_RESP_ERR__TIMED_OUT, err);
     rd_kafka_resp_err_t code = rd_kafka_event_error(r->event);
-    return !code || kafka_unreachable(k, what, code, err);
+    return !code || broker_unreachable(k, what, code, err);
 }
 
-static bool topic_results(struct kafka *k, const rd_kafka_topic_result_t **results, size_t n,
+static bool topic_results(struct broker *k, const rd_kafka_topic_result_t **results, size_t n,
                           rd_kafka_resp_err_t fine, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
@@ -53,7 +53,7 @@ static bool topic_results(struct kafka *k, const rd_kafka_topic_result_t **resul
         const char *name = rd_kafka_topic_result_name(results[i]);
         if (code && code != fine)
             return code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__TIMED_OUT
-                       ? kafka_unreachable(k, name, code, err)
+                       ? broker_unreachable(k, name, code, err)
                        : err_set(err, ERR_KAFKA_FATAL, "%s: %s", name,
                                  why ? why : rd_kafka_err2str(code));
     }
@@ -87,7 +87,7 @@ static bool add_resource(json_t *seen, const rd_kafka_ConfigResource_t *resource
     return true;
 }
 
-static bool read_configs(struct kafka *k, json_t *seen, struct err *err)
+static bool read_configs(struct broker *k, json_t *seen, struct err *err)
 {
     rd_kafka_ConfigResource_t *list[TOPICS_MAX];
     const char *name;
@@ -98,7 +98,7 @@ static bool read_configs(struct kafka *k, json_t *seen, struct err *err)
     if (!n)
         return true;
     auto_request struct request r = request_new(k, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-    rd_kafka_DescribeConfigs(kafka_handle(k), list, n, r.options, r.queue);
+    rd_kafka_DescribeConfigs(broker_handle(k), list, n, r.options, r.queue);
     rd_kafka_ConfigResource_destroy_array(list, n);
     if (!request_wait(k, &r, "settings of topics", err))
         return false;
@@ -110,9 +110,9 @@ static bool read_configs(struct kafka *k, json_t *seen, struct err *err)
     return true;
 }
 
-json_t *topic_observe(struct kafka *k, const struct topics *declared, struct err *err)
+json_t *topic_observe(struct broker *k, const struct topics *declared, struct err *err)
 {
-    const struct rd_kafka_metadata *md = kafka_metadata(k, err);
+    const struct rd_kafka_metadata *md = broker_metadata(k, err);
     if (!md)
         return NULL;
     auto_json json_t *seen = json_object();
@@ -163,23 +163,23 @@ static bool all_led(const struct rd_kafka_metadata *md, const struct topic *cons
 }
 
 /* A topic that was just made is not in the metadata of every broker at once. */
-static bool wait_for_leaders(struct kafka *k, const struct topic *const *rows, size_t n,
+static bool wait_for_leaders(struct broker *k, const struct topic *const *rows, size_t n,
                              struct err *err)
 {
     for (int i = 0; i < LEADERS_TRIES; i++) {
-        const struct rd_kafka_metadata *md = kafka_metadata(k, err);
+        const struct rd_kafka_metadata *md = broker_metadata(k, err);
         if (!md)
             return false;
         bool led = all_led(md, rows, n);
         rd_kafka_metadata_destroy(md);
         if (led)
             return true;
-        rd_kafka_poll(kafka_handle(k), 50);
+        rd_kafka_poll(broker_handle(k), 50);
     }
     return err_set(err, ERR_KAFKA_FAILED, "the new topics have no leaders yet");
 }
 
-bool topic_create(struct kafka *k, const struct topic *const *rows, const int32_t *partitions,
+bool topic_create(struct broker *k, const struct topic *const *rows, const int32_t *partitions,
                   size_t n, int replication, struct err *err)
 {
     rd_kafka_NewTopic_t *list[TOPICS_MAX];
@@ -192,7 +192,7 @@ bool topic_create(struct kafka *k, const struct topic *const *rows, const int32_
     auto_request struct request r = request_new(k, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     bool ok = made == n;
     if (ok)
-        rd_kafka_CreateTopics(kafka_handle(k), list, n, r.options, r.queue);
+        rd_kafka_CreateTopics(broker_handle(k), list, n, r.options, r.queue);
     rd_kafka_NewTopic_destroy_array(list, made);
     if (!ok || !request_wait(k, &r, "new topics", err))
         return false;
@@ -203,7 +203,7 @@ bool topic_create(struct kafka *k, const struct topic *const *rows, const int32_
            wait_for_leaders(k, rows, n, err);
 }
 
-bool topic_raise(struct kafka *k, const char *topic, int32_t partitions, struct err *err)
+bool topic_raise(struct broker *k, const char *topic, int32_t partitions, struct err *err)
 {
     char why[256];
     size_t count;
@@ -212,7 +212,7 @@ bool topic_raise(struct kafka *k, const char *topic, int32_t partitions, struct 
     if (!p)
         return err_set(err, ERR_CONF_INVALID, "topic %s: %s", topic, why);
     auto_request struct request r = request_new(k, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
-    rd_kafka_CreatePartitions(kafka_handle(k), &p, 1, r.options, r.queue);
+    rd_kafka_CreatePartitions(broker_handle(k), &p, 1, r.options, r.queue);
     rd_kafka_NewPartitions_destroy(p);
     if (!request_wait(k, &r, topic, err))
         return false;
@@ -229,7 +229,7 @@ static const struct topic_config *declared_config(const struct topic *row, const
     return NULL;
 }
 
-bool topic_alter(struct kafka *k, const struct topic *row, const json_t *observed, struct err *err)
+bool topic_alter(struct broker *k, const struct topic *row, const json_t *observed, struct err *err)
 {
     const char *name;
     json_t *setting;
@@ -243,7 +243,7 @@ bool topic_alter(struct kafka *k, const struct topic *row, const json_t *observe
                 c, name, json_string_value(json_object_get(setting, "value")));
     }
     auto_request struct request r = request_new(k, RD_KAFKA_ADMIN_OP_ALTERCONFIGS);
-    rd_kafka_AlterConfigs(kafka_handle(k), &c, 1, r.options, r.queue);
+    rd_kafka_AlterConfigs(broker_handle(k), &c, 1, r.options, r.queue);
     rd_kafka_ConfigResource_destroy(c);
     if (!request_wait(k, &r, row->name, err))
         return false;

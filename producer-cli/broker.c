@@ -1,4 +1,4 @@
-#include "kafka.h"
+#include "broker.h"
 
 #include <string.h>
 
@@ -6,13 +6,13 @@
 
 enum { OFFSET_TRIES = 60 };
 
-struct kafka {
+struct broker {
     rd_kafka_t *rk;
     char why[256]; /* the last transport error, for people */
 };
 
 struct follower {
-    struct kafka *k;
+    struct broker *k;
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *queue;
     int32_t *partitions;
@@ -32,13 +32,13 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
-    struct kafka *k = opaque;
+    struct broker *k = opaque;
     (void)rk;
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !*k->why)
         snprintf(k->why, sizeof k->why, "%s", reason);
 }
 
-/* How the delivery of the one message of kafka_send ended. */
+/* How the delivery of the one message of broker_send ended. */
 struct delivery {
     bool over;
     rd_kafka_resp_err_t code;
@@ -54,7 +54,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
         *d = (struct delivery){true, m->err, rd_kafka_message_status(m)};
 }
 
-static rd_kafka_conf_t *client_conf(struct cli *cli, struct kafka *k, bool producer,
+static rd_kafka_conf_t *client_conf(struct cli *cli, struct broker *k, bool producer,
                                     struct err *err)
 {
     rd_kafka_conf_t *kc = kafka_conf_new(&cli->conf, err);
@@ -64,7 +64,7 @@ static rd_kafka_conf_t *client_conf(struct cli *cli, struct kafka *k, bool produ
     rd_kafka_conf_set_log_cb(kc, on_log);
     rd_kafka_conf_set_error_cb(kc, on_error);
     rd_kafka_conf_set_dr_msg_cb(kc, on_delivery);
-    /* A person waits: no lingering, and an end to trying. kafka_send tells what is unknown. */
+    /* A person waits: no lingering, and an end to trying. broker_send tells what is unknown. */
     if (producer ? kafka_conf_producer(kc, err) && kafka_conf_put(kc, "linger.ms", "0", err) &&
                        kafka_conf_put(kc, "message.timeout.ms", "10000", err)
                  : kafka_conf_put(kc, "auto.offset.reset", "error", err) &&
@@ -74,9 +74,9 @@ static rd_kafka_conf_t *client_conf(struct cli *cli, struct kafka *k, bool produ
     return NULL;
 }
 
-static struct kafka *open_client(struct cli *cli, bool producer, struct err *err)
+static struct broker *open_client(struct cli *cli, bool producer, struct err *err)
 {
-    auto_kafka struct kafka *k = calloc(1, sizeof *k);
+    auto_broker struct broker *k = calloc(1, sizeof *k);
     char why[256];
     if (!k) {
         (void)err_set(err, ERR_NO_MEMORY, "Kafka client");
@@ -93,12 +93,12 @@ static struct kafka *open_client(struct cli *cli, bool producer, struct err *err
     return NULL;
 }
 
-struct kafka *kafka_open(struct cli *cli, struct err *err)
+struct broker *broker_open(struct cli *cli, struct err *err)
 {
     return open_client(cli, true, err);
 }
 
-void kafka_free(struct kafka **k)
+void broker_free(struct broker **k)
 {
     if (!*k)
         return;
@@ -109,25 +109,26 @@ void kafka_free(struct kafka **k)
     free(take(*k));
 }
 
-rd_kafka_t *kafka_handle(struct kafka *k)
+rd_kafka_t *broker_handle(struct broker *k)
 {
     return k->rk;
 }
 
-bool kafka_unreachable(struct kafka *k, const char *what, rd_kafka_resp_err_t code, struct err *err)
+bool broker_unreachable(struct broker *k, const char *what, rd_kafka_resp_err_t code,
+                        struct err *err)
 {
     rd_kafka_poll(k->rk, 0); /* lets on_error tell why */
     return err_set(err, ERR_KAFKA_FAILED, "%s: %s%s%s", what, rd_kafka_err2str(code),
                    *k->why ? ": " : "", k->why);
 }
 
-const struct rd_kafka_metadata *kafka_metadata(struct kafka *k, struct err *err)
+const struct rd_kafka_metadata *broker_metadata(struct broker *k, struct err *err)
 {
     const struct rd_kafka_metadata *md = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(k->rk, 1, NULL, &md, KAFKA_WAIT_MS);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(k->rk, 1, NULL, &md, BROKER_WAIT_MS);
     if (!code)
         return md;
-    (void)kafka_unreachable(k, "the brokers cannot be reached", code, err);
+    (void)broker_unreachable(k, "the brokers cannot be reached", code, err);
     return NULL;
 }
 
@@ -149,26 +150,26 @@ static bool soon_over(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
-static bool ask_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list, int64_t what,
+static bool ask_offsets(struct broker *k, rd_kafka_topic_partition_list_t *list, int64_t what,
                         struct err *err)
 {
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     for (int tries = 0; tries < OFFSET_TRIES; tries++) {
         for (int i = 0; i < list->cnt; i++)
             list->elems[i].offset = what;
-        code = rd_kafka_offsets_for_times(k->rk, list, KAFKA_WAIT_MS);
+        code = rd_kafka_offsets_for_times(k->rk, list, BROKER_WAIT_MS);
         for (int i = 0; !code && i < list->cnt; i++)
             code = list->elems[i].err;
         if (!soon_over(code))
             break;
         rd_kafka_poll(k->rk, 100);
     }
-    return !code || kafka_unreachable(k, "offsets", code, err);
+    return !code || broker_unreachable(k, "offsets", code, err);
 }
 
 /* ListOffsets takes -1 and -2 for end and beginning where a time would stand. */
-bool kafka_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list, int64_t what,
-                   struct err *err)
+bool broker_offsets(struct broker *k, rd_kafka_topic_partition_list_t *list, int64_t what,
+                    struct err *err)
 {
     int none = 0;
     if (!list->cnt)
@@ -181,7 +182,7 @@ bool kafka_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list, int64
         return true;
     /* No message at or after that time: what comes next. */
     rd_kafka_topic_partition_list_t *end = rd_kafka_topic_partition_list_copy(list);
-    bool ok = what != RD_KAFKA_OFFSET_END && kafka_offsets(k, end, RD_KAFKA_OFFSET_END, err);
+    bool ok = what != RD_KAFKA_OFFSET_END && broker_offsets(k, end, RD_KAFKA_OFFSET_END, err);
     for (int i = 0; ok && i < list->cnt; i++)
         if (list->elems[i].offset < 0)
             list->elems[i].offset = end->elems[i].offset;
@@ -191,12 +192,13 @@ bool kafka_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list, int64
 
 /* ---- out ---- */
 
-static bool delivered(struct kafka *k, const struct delivery *d, const char *topic, struct err *err)
+static bool delivered(struct broker *k, const struct delivery *d, const char *topic,
+                      struct err *err)
 {
     if (d->over && !d->code)
         return true;
     if (d->over && d->status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
-        return kafka_unreachable(k, topic, d->code, err);
+        return broker_unreachable(k, topic, d->code, err);
     return err_set(err, ERR_PROVIDER_TIMEOUT,
                    "%s: the brokers did not say whether they took the message", topic);
 }
@@ -208,8 +210,9 @@ static int64_t mono_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-bool kafka_send(struct kafka *k, const char *topic, const void *key, size_t nkey, const void *value,
-                size_t nvalue, rd_kafka_headers_t *headers, int64_t timeout_ms, struct err *err)
+bool broker_send(struct broker *k, const char *topic, const void *key, size_t nkey,
+                 const void *value, size_t nvalue, rd_kafka_headers_t *headers, int64_t timeout_ms,
+                 struct err *err)
 {
     struct delivery d = {0};
     rd_kafka_resp_err_t code = rd_kafka_producev(
@@ -218,7 +221,7 @@ bool kafka_send(struct kafka *k, const char *topic, const void *key, size_t nkey
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(&d), RD_KAFKA_V_END);
     if (code) {
         rd_kafka_headers_destroy(headers);
-        return kafka_unreachable(k, topic, code, err);
+        return broker_unreachable(k, topic, code, err);
     }
     for (int64_t until = mono_ms() + timeout_ms; !d.over && mono_ms() < until;)
         rd_kafka_poll(k->rk, 50);
@@ -243,16 +246,16 @@ void follower_free(struct follower **f)
         rd_kafka_queue_destroy((*f)->queue);
     if ((*f)->topic)
         rd_kafka_topic_destroy((*f)->topic);
-    kafka_free(&(*f)->k);
+    broker_free(&(*f)->k);
     free((*f)->partitions);
     free(take(*f));
 }
 
 /* All partitions of the topic, each with its starting offset; NULL and err. */
-static rd_kafka_topic_partition_list_t *positions(struct kafka *k, const char *topic, int64_t from,
+static rd_kafka_topic_partition_list_t *positions(struct broker *k, const char *topic, int64_t from,
                                                   struct err *err)
 {
-    const struct rd_kafka_metadata *md = kafka_metadata(k, err);
+    const struct rd_kafka_metadata *md = broker_metadata(k, err);
     if (!md)
         return NULL;
     const rd_kafka_metadata_topic_t *t = metadata_topic(md, topic);
@@ -264,7 +267,7 @@ static rd_kafka_topic_partition_list_t *positions(struct kafka *k, const char *t
         (void)err_set(err, ERR_KAFKA_TOPICS, "the topic %s does not exist", topic);
     }
     rd_kafka_metadata_destroy(md);
-    if (list && !kafka_offsets(k, list, from, err)) {
+    if (list && !broker_offsets(k, list, from, err)) {
         rd_kafka_topic_partition_list_destroy(list);
         return NULL;
     }

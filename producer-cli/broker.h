@@ -1,4 +1,4 @@
-/* kafka — the brokers, asked synchronously: metadata and topics, one message out, a stream in.
+/* broker — the brokers, asked synchronously: metadata and topics, one message out, a stream in.
  *
  * The consumer reads partitions from numeric offsets and joins no group, so that watching leaves
  * no trace and nothing is skipped. */
@@ -8,32 +8,33 @@
 
 #include <librdkafka/rdkafka.h>
 
-struct kafka;
+struct broker;
 
 /* A client that can produce and administer. Nothing is connected before it is asked. */
-struct kafka *kafka_open(struct cli *cli, struct err *err);
-void kafka_free(struct kafka **k);
-#define auto_kafka auto_with(kafka_free)
-rd_kafka_t *kafka_handle(struct kafka *k);
-/* Waits at most KAFKA_WAIT_MS for the brokers; all topics, freed with rd_kafka_metadata_destroy. */
-enum { KAFKA_WAIT_MS = 8000 };
-const struct rd_kafka_metadata *kafka_metadata(struct kafka *k, struct err *err);
+struct broker *broker_open(struct cli *cli, struct err *err);
+void broker_free(struct broker **k);
+#define auto_broker auto_with(broker_free)
+rd_kafka_t *broker_handle(struct broker *k);
+/* Waits at most BROKER_WAIT_MS for the brokers; all topics, freed with rd_kafka_metadata_destroy.
+ */
+enum { BROKER_WAIT_MS = 8000 };
+const struct rd_kafka_metadata *broker_metadata(struct broker *k, struct err *err);
 /* The topic's row of the metadata; NULL when it does not exist. */
 const rd_kafka_metadata_topic_t *metadata_topic(const struct rd_kafka_metadata *md,
                                                 const char *topic);
 /* Asks for the offsets at `what` (RD_KAFKA_OFFSET_BEGINNING, RD_KAFKA_OFFSET_END, or a time in
  * Unix ms) of all partitions in the list, in one go. A time after the last message answers END's
  * offset. */
-must_check bool kafka_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list, int64_t what,
-                              struct err *err);
+must_check bool broker_offsets(struct broker *k, rd_kafka_topic_partition_list_t *list,
+                               int64_t what, struct err *err);
 /* Produces one message and waits for its acknowledgement. headers are taken over. Fails with
  * KAFKA_FAILED when it surely was not written, with PROVIDER_TIMEOUT (uncertain) when nobody
  * knows. */
-must_check bool kafka_send(struct kafka *k, const char *topic, const void *key, size_t nkey,
-                           const void *value, size_t nvalue, rd_kafka_headers_t *headers,
-                           int64_t timeout_ms, struct err *err);
-bool kafka_unreachable(struct kafka *k, const char *what, rd_kafka_resp_err_t code,
-                       struct err *err);
+must_check bool broker_send(struct broker *k, const char *topic, const void *key, size_t nkey,
+                            const void *value, size_t nvalue, rd_kafka_headers_t *headers,
+                            int64_t timeout_ms, struct err *err);
+bool broker_unreachable(struct broker *k, const char *what, rd_kafka_resp_err_t code,
+                        struct err *err);
 
 /* ---- a stream ---- */
 struct follower;

@@ -1,0 +1,30 @@
+/* send — one command to the workers, and (Q-18) the event that ends it.
+ *
+ * The position on the event stream is taken before the command is published, so its outcome cannot
+ * slip by. The stream is a hint: the ledger in PostgreSQL is asked once a second too, where it can
+ * be reached. The event that ends a command carries `drawbridge-outcome` and its id as
+ * `ce_causationid`; nothing else is looked at. */
+#pragma once
+
+#include "cli.h"
+#include "compose.h"
+
+#define WAIT_DEFAULT_MS 30000
+
+/* Composes, publishes and waits; prints what became of it (progress on stderr, for people); returns
+ * the exit code. wait_ms 0: does not wait. in->now_ms and in->who are filled in. */
+int send_command(struct cli *cli, struct composition *in, int64_t wait_ms);
+
+/* --wait[=S], --no-wait and what they mean where waiting is the rule. */
+#define OPTION_WAITING                                                                             \
+    {"wait",                                                                                       \
+     "S",                                                                                          \
+     "how long to wait for the outcome (default 30 s)",                                            \
+     OPT_SECONDS_MAYBE,                                                                            \
+     WAIT_DEFAULT_MS,                                                                              \
+     0,                                                                                            \
+     false},                                                                                       \
+    {                                                                                              \
+        "no-wait", NULL, "only publish it", OPT_FLAG, 0, 0, false                                  \
+    }
+int64_t send_waiting(const struct cli *cli);
