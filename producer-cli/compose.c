@@ -207,7 +207,6 @@ static bool put_body(struct arena *a, const struct composition *in, const struct
                      struct record *out, struct err *err)
 {
     auto_free char *body = json_dumps(in->data, JSON_COMPACT);
-    auto_json json_t *value = NULL;
     const char *key = member(in->data, r->key + 1); /* "/userId": all our keys are members */
     if (!body)
         return err_set(err, ERR_JSON_MALFORMED, "the data cannot be written as JSON");
