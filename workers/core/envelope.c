@@ -75,24 +75,26 @@ const struct header *record_header(const struct record *r, const char *name)
 
 #define wrong(r, place, ...) problem_add((r)->problems, ERR_ENVELOPE_INVALID, (place), __VA_ARGS__)
 
-static void put_place(const struct reading *r, const struct attribute *a, char out[static 64])
+/* The same for an attribute, whose place is put together only when something is wrong with it. */
+#define wrong_at(r, a, ...) wrong((r), place_of((r), (a), (char[64]){0}), __VA_ARGS__)
+
+static const char *place_of(const struct reading *r, const struct attribute *a, char out[static 64])
 {
     bool header = !r->structured || !a->name;
     snprintf(out, 64, "%s %s", header ? "header" : "attribute", header ? a->header : a->name);
+    return out;
 }
 
 /* ---- one attribute */
 
 static bool text_ok(const struct reading *r, const struct attribute *a, struct bytes v)
 {
-    char place[64];
-    put_place(r, a, place);
     if (v.n == 0)
-        return wrong(r, place, "is empty");
+        return wrong_at(r, a, "is empty");
     if (v.n > a->bytes_max)
-        return wrong(r, place, "is longer than %zu bytes", a->bytes_max);
+        return wrong_at(r, a, "is longer than %zu bytes", a->bytes_max);
     if (!utf8_printable(v.p, v.n))
-        return wrong(r, place, "is not UTF-8 without control characters");
+        return wrong_at(r, a, "is not UTF-8 without control characters");
     return true;
 }
 
@@ -140,17 +142,14 @@ static void set_text(struct reading *r, const struct attribute *a, struct bytes 
 
 static void set_time(struct reading *r, const struct attribute *a, struct bytes v)
 {
-    char place[64];
     int64_t *field = (int64_t *)((char *)r->out + a->offset);
     if (clock_parse((const char *)v.p, v.n, field))
         return;
-    put_place(r, a, place);
-    wrong(r, place, "must be a date and time such as 2026-11-20T10:15:00.000Z");
+    wrong_at(r, a, "must be a date and time such as 2026-11-20T10:15:00.000Z");
 }
 
 static void set_attempt(struct reading *r, const struct attribute *a, struct bytes v)
 {
-    char place[64];
     int n = 0;
     for (size_t i = 0; i < v.n && n >= 0; i++)
         n = v.p[i] >= '0' && v.p[i] <= '9' && n <= ATTEMPT_MAX ? n * 10 + (v.p[i] - '0') : -1;
@@ -158,8 +157,7 @@ static void set_attempt(struct reading *r, const struct attribute *a, struct byt
         r->out->attempt = n;
         return;
     }
-    put_place(r, a, place);
-    wrong(r, place, "must be a whole number from 1 to %d", ATTEMPT_MAX);
+    wrong_at(r, a, "must be a whole number from 1 to %d", ATTEMPT_MAX);
 }
 
 /* Nothing to fail a command for. */
@@ -172,17 +170,15 @@ static void take_value(struct reading *r, const struct attribute *a, struct byte
 {
     if (is_lenient(a) ? v.n > a->bytes_max || !utf8_printable(v.p, v.n) : !text_ok(r, a, v))
         return;
-    char place[64];
-    put_place(r, a, place);
     switch (a->kind) {
     case ATTRIBUTE_SUBJECT:
         if (!subject_ok(v))
-            wrong(r, place, "must be noun/id, such as session/<uuid>");
+            wrong_at(r, a, "must be noun/id, such as session/<uuid>");
         set_text(r, a, v);
         return;
     case ATTRIBUTE_SPECVERSION:
         if (v.n != 3 || memcmp(v.p, "1.0", 3) != 0)
-            wrong(r, place, "must be 1.0");
+            wrong_at(r, a, "must be 1.0");
         return;
     case ATTRIBUTE_TRACE:
         if (traceparent_ok(v))
@@ -204,7 +200,6 @@ static void take_value(struct reading *r, const struct attribute *a, struct byte
 static void take_attribute(struct reading *r, size_t row, struct bytes v)
 {
     const struct attribute *a = &attributes[row];
-    char place[64];
     bool again = r->seen >> row & 1;
     r->seen |= 1u << row;
     if (!again && !v.p && is_lenient(a))
@@ -213,18 +208,15 @@ static void take_attribute(struct reading *r, size_t row, struct bytes v)
         take_value(r, a, v);
         return;
     }
-    put_place(r, a, place);
-    wrong(r, place, again ? "comes more than once" : "has no value");
+    wrong_at(r, a, again ? "comes more than once" : "has no value");
 }
 
 static void check_required(struct reading *r)
 {
-    char place[64];
     for (size_t i = 0; i < LEN(attributes); i++) {
         if (!attributes[i].required || r->seen >> i & 1)
             continue;
-        put_place(r, &attributes[i], place);
-        wrong(r, place, "is required");
+        wrong_at(r, &attributes[i], "is required");
     }
 }
 
@@ -345,13 +337,11 @@ static void read_event_attributes(struct reading *r, const json_t *event)
         if (!v || json_is_null(v)) /* null is the same as absent (JSON format §2.2) */
             continue;
         struct bytes text = {(const uint8_t *)json_string_value(v), json_string_length(v)};
-        char place[64];
-        put_place(r, &attributes[row], place);
         if (text.p) {
             take_attribute(r, row, text);
         } else {
             r->seen |= 1u << row;
-            wrong(r, place, "must be a string");
+            wrong_at(r, &attributes[row], "must be a string");
         }
     }
 }
