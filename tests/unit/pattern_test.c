@@ -87,6 +87,17 @@ static void a_catastrophic_pattern_ends_at_its_limit(void **state)
 }
 
 /* */
+static void a_pattern_that_starts_anywhere_is_not_tried_on_long_texts(void **state)
+{
+    static char text[8192];
+    memset(text, 'a', sizeof text - 1);
+    assert_int_equal(match("a*b", text), PATTERN_LIMIT);
+    assert_int_equal(match("^a*b", text), PATTERN_NO);
+    text[4096] = '\0';
+    assert_int_equal(match("a*$", text), PATTERN_YES);
+}
+
+/* */
 static void a_pattern_that_is_too_long_is_refused(void **state)
 {
     char text[PATTERN_BYTES_MAX + 2];
@@ -103,6 +114,7 @@ int main(void)
         cmocka_unit_test(patterns_mean_what_ecma_262_says),
         cmocka_unit_test(what_only_pcre2_knows_is_refused),
         cmocka_unit_test(a_catastrophic_pattern_ends_at_its_limit),
+        cmocka_unit_test(a_pattern_that_starts_anywhere_is_not_tried_on_long_texts),
         cmocka_unit_test(a_pattern_that_is_too_long_is_refused),
     };
     return cmocka_run_group_tests_name("pattern", tests, NULL, NULL);

@@ -18,7 +18,8 @@ enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_LIMIT };
 
 /* NULL and BAD_INPUT when s is not a regular expression of ours. */
 struct pattern *pattern_new(const char *s, size_t n, struct err *err);
-/* s is valid UTF-8. Matches anywhere in s, unless anchored. */
+/* s is valid UTF-8. Matches anywhere in s, unless anchored. PATTERN_LIMIT: it would take too long;
+ * so does every text beyond 4 KiB for a pattern that does not begin with "^". */
 enum pattern_result pattern_match(const struct pattern *p, const char *s, size_t n);
 void pattern_free(struct pattern **p);
 

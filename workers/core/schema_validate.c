@@ -217,10 +217,18 @@ static bool check_length(struct check *c, const struct string_rule *r, const jso
     return true;
 }
 
+/* A match counts by its length, one that ran into its limit by much: ten of those are enough. */
+static enum pattern_result match(struct check *c, const struct pattern *p, const char *s, size_t n)
+{
+    enum pattern_result result = pattern_match(p, s, n);
+    c->steps -= result == PATTERN_LIMIT ? STEPS_MAX / 10 : (int64_t)n / 64;
+    return result;
+}
+
 static bool check_pattern(struct check *c, const struct string_rule *r, const json_t *v,
                           const struct place *at)
 {
-    switch (pattern_match(r->pattern, json_string_value(v), json_string_length(v))) {
+    switch (match(c, r->pattern, json_string_value(v), json_string_length(v))) {
     case PATTERN_YES:
         return true;
     case PATTERN_NO:
@@ -348,7 +356,7 @@ static bool check_other(struct check *c, const struct object_rule *r, const stru
 {
     bool ok = true, matched = known && known->node;
     for (size_t i = 0; i < r->npatterns && go_on(c, ok); i++) {
-        enum pattern_result result = pattern_match(r->patterns[i].pattern, name, length);
+        enum pattern_result result = match(c, r->patterns[i].pattern, name, length);
         if (result == PATTERN_LIMIT)
             ok = fail(c, at, "has a name that takes too many steps to match");
         if (result != PATTERN_YES)
