@@ -158,14 +158,18 @@ static void repeat_outcome(struct model *m)
 static void sample(struct model *m)
 {
     struct session *s = &m->sessions[dice_below(&m->dice, MODEL_SESSIONS)];
-    if (!s->id || s->status == SESSION_TERMINATED || s->status == SESSION_PROVISIONING)
+    if (!s->id)
         return;
     int64_t grown = dice_percent(&m->dice, 50) ? 50000 : 40;
     bool again = dice_percent(&m->dice, 10);
-    struct sample reading = {.at_ms = m->now_ms, .rx_bytes = again ? 30 : s->rx_bytes + grown};
+    struct sample reading = {.at_ms = m->now_ms - (dice_percent(&m->dice, 20) ? 60 * SECOND : 0),
+                             .rx_bytes = again ? 30 : s->rx_bytes + grown};
+    const struct session before = *s;
     bool traffic = session_sampled(s, &reading, &m->limits);
     if (traffic && s->status != SESSION_ACTIVE)
         model_fault(m, "%s is not active and has activity", s->id);
+    if (s->last_activity_ms < before.last_activity_ms || s->rx_mark_ms < before.rx_mark_ms)
+        model_fault(m, "%s: its activity moves back", s->id);
     model_check_rows(m);
     model_remember(m);
 }

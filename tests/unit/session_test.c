@@ -613,6 +613,34 @@ static void counters_that_start_again_are_a_new_epoch(void **state)
 }
 
 /* V-15 */
+static void a_late_reading_is_no_new_epoch(void **state)
+{
+    struct session *s = active();
+    struct sample late = {.at_ms = NOW + 2000, .rx_bytes = 1000000};
+    struct sample sample = {.at_ms = NOW + 12000, .rx_bytes = 2000000};
+    assert_true(session_sampled(s, &late, &limits));
+    assert_true(session_sampled(s, &sample, &limits));
+    struct session before = *s;
+    assert_false(session_sampled(s, &sample, &limits));
+    assert_false(session_sampled(s, &late, &limits));
+    assert_memory_equal(s, &before, sizeof before);
+    sample.at_ms = NOW + 22000;
+    assert_false(session_sampled(s, &sample, &limits));
+}
+
+/* V-15 */
+static void an_ended_session_is_not_sampled(void **state)
+{
+    struct session *s = active();
+    stop("x1", s);
+    removed("x1", s, &ok, false);
+    struct session before = *s;
+    assert_false(
+        session_sampled(s, &(struct sample){.at_ms = NOW + 7200000, .rx_bytes = 1000000}, &limits));
+    assert_memory_equal(s, &before, sizeof before);
+}
+
+/* V-15 */
 static void without_a_baseline_the_first_reading_makes_one(void **state)
 {
     struct session *s = active();
@@ -685,6 +713,8 @@ int main(void)
         TEST(keepalives_and_handshakes_are_no_activity),
         TEST(one_ping_a_second_is_activity_within_ten_seconds),
         TEST(counters_that_start_again_are_a_new_epoch),
+        TEST(a_late_reading_is_no_new_epoch),
+        TEST(an_ended_session_is_not_sampled),
         TEST(without_a_baseline_the_first_reading_makes_one),
         TEST(late_and_repeated_items_change_nothing),
         TEST(every_refusal_has_a_code_a_status_and_a_hint),

@@ -12,7 +12,9 @@
  *  2. Only the owner of an open effect closes it. While provisioning has one open, others set
  *     `cancelling` and status terminating; its outcome, decided again from the row, compensates.
  *     `cancelling` is true exactly while a session is terminating and its start is still open: a
- *     failed start that cleans up after itself is cancelling too.
+ *     failed start that cleans up after itself is cancelling too. An engine that gives an open
+ *     start or stop up for reasons of its own (deadline, expiry) hands over an outcome whose `last`
+ *     is set; closing the row behind the session's back would leave it ending for ever.
  *  3. deployment: 0 <= sessions <= instances; instances = sessions of status other than terminated;
  *     sessions = those in provisioning, active or idle. No start raises instances above capacity; a
  *     capacity lowered below its use is reached by sessions ending.
@@ -185,7 +187,7 @@ struct sample {
  * what keepalives and handshakes alone can make since the mark) moves last_activity_ms and the
  * mark; less only stores the totals in memory (returns false: nothing worth a write). A decrease
  * starts a new epoch: the peer was made anew and counts from zero. Only active sessions have
- * activity. */
+ * activity; a reading no younger than the mark, or of a session without a peer, changes nothing. */
 bool session_sampled(struct session *s, const struct sample *sample, const struct limits *limits);
 /* The most that can arrive in ms milliseconds without anybody using the tunnel, bytes: the
  * client's keepalives, its handshakes, and a margin for handshakes sent again over a bad line. The

@@ -28,8 +28,17 @@ static bool is_traffic(const struct session *s, const struct sample *sample,
            session_noise_bytes(sample->at_ms - s->rx_mark_ms, limits->keepalive_s);
 }
 
+/* Of a peer that is not there, or older than what is known: would look like a new epoch. */
+static bool is_stale(const struct session *s, const struct sample *sample)
+{
+    return s->status == SESSION_PROVISIONING || s->status == SESSION_TERMINATED ||
+           (s->rx_mark_ms && sample->at_ms <= s->rx_mark_ms);
+}
+
 bool session_sampled(struct session *s, const struct sample *sample, const struct limits *limits)
 {
+    if (is_stale(s, sample))
+        return false;
     bool decreased = sample->rx_bytes < s->rx_bytes || sample->rx_bytes < s->rx_mark;
     s->rx_bytes = sample->rx_bytes;
     s->tx_bytes = sample->tx_bytes;
