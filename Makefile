@@ -43,7 +43,7 @@ export DRAWBRIDGE_BOOTSTRAPPED := 1
 endif
 PKGS := rdkafka libpq libcurl jansson libuv libsodium libqrencode libpng libcrypto inih libpcre2-8
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS := $(shell pkg-config --libs $(PKGS))
+PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lm
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 

@@ -56,19 +56,23 @@ static int option_text(char *out, size_t bytes, const struct option *o)
                     o->type == OPT_SECONDS_MAYBE ? "]" : "");
 }
 
-static void put_options(struct out *o, const struct option *options)
+/* Two tables under one another, in line with each other; either may be NULL. */
+static void put_options(struct out *o, const struct option *first, const struct option *second)
 {
+    const struct option *const tables[] = {first, second};
     int width = 0;
     char text[128];
-    for (const struct option *p = options; p && p->name; p++) {
-        int n = option_text(text, sizeof text, p);
-        width = n > width ? n : width;
-    }
-    for (const struct option *p = options; p && p->name; p++) {
-        option_text(text, sizeof text, p);
-        out_text(o, STYLE_PLAIN, "  %-*s  %s%s\n", width, text, p->help,
-                 p->many ? " (may come several times)" : "");
-    }
+    for (size_t i = 0; i < LEN(tables); i++)
+        for (const struct option *p = tables[i]; p && p->name; p++) {
+            int n = option_text(text, sizeof text, p);
+            width = n > width ? n : width;
+        }
+    for (size_t i = 0; i < LEN(tables); i++)
+        for (const struct option *p = tables[i]; p && p->name; p++) {
+            option_text(text, sizeof text, p);
+            out_text(o, STYLE_PLAIN, "  %-*s  %s%s\n", width, text, p->help,
+                     p->many ? " (may come several times)" : "");
+        }
 }
 
 void help_all(struct out *o, const struct action *actions)
@@ -86,7 +90,7 @@ void help_all(struct out *o, const struct action *actions)
         out_line(o, STYLE_PLAIN, "%*s  %s", width - name_width(a), "", a->summary);
     }
     out_line(o, STYLE_BOLD, "\nOptions of every command");
-    put_options(o, global_options);
+    put_options(o, global_options, NULL);
     out_line(o, STYLE_PLAIN,
              "  --KEY=VALUE    any configuration key, see `drawbridge config docs`");
     out_line(o, STYLE_BOLD, "\nExit codes");
@@ -106,8 +110,7 @@ void help_action(struct out *o, const struct action *a)
         put_wrapped(o->to, a->details, 0);
     }
     out_line(o, STYLE_BOLD, "\nOptions");
-    put_options(o, a->options);
-    put_options(o, global_options);
+    put_options(o, a->options, global_options);
     if (a->examples)
         out_line(o, STYLE_BOLD, "\nExamples");
     for (const struct example *x = a->examples; x && x->line; x++) {

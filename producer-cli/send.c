@@ -125,13 +125,16 @@ static json_t *message_json(const struct message *m)
 static int tell_unknown(struct cli *cli, const struct message *m, int64_t wait_ms)
 {
     auto_free char *id = text_clean(m->command.id, 0);
+    char time[25];
     out_text(&cli->say, STYLE_WARN, "unknown   ");
     out_line(&cli->say, STYLE_PLAIN, "no outcome of %s within %.1f s; it may still be carried out",
              id ? id : "", (double)wait_ms / 1000);
+    clock_format(m->command.time_ms, time);
     out_line(
         &cli->say, STYLE_DIM,
-        "  hint: `drawbridge status` tells whether the workers run; sending the same with --id "
-        "asks again and does nothing twice");
+        "  hint: `drawbridge status` tells whether the workers run; to ask again without doing "
+        "it twice, send the same with --id %s --time %s",
+        id ? id : "", time);
     if (cli->json) {
         auto_json json_t *doc = message_json(m);
         json_object_set_new(doc, "outcome", json_null());
@@ -287,7 +290,8 @@ int send_command(struct cli *cli, struct composition *in, int64_t wait_ms)
     }
     account_name(who, sizeof who);
     in->who = who;
-    in->now_ms = clock_wall_ms();
+    if (!in->now_ms)
+        in->now_ms = clock_wall_ms();
     problems_init(&problems, a);
     bool fine = compose(a, in, &m, &problems, &err);
     int code = fine             ? send_message(cli, &m, wait_ms)

@@ -12,7 +12,8 @@
 #define WAIT_DEFAULT_MS 30000
 
 /* Composes, publishes and waits; prints what became of it (progress on stderr, for people); returns
- * the exit code. wait_ms 0: does not wait. in->now_ms and in->who are filled in. */
+ * the exit code. wait_ms 0: does not wait. in->who and, when it is 0,
+ * in->now_ms are filled in. */
 int send_command(struct cli *cli, struct composition *in, int64_t wait_ms);
 
 /* --wait[=S], --no-wait and what they mean where waiting is the rule. */
