@@ -13,7 +13,7 @@ BUILD = pathlib.Path(os.environ["DRAWBRIDGE_BUILD"])
 
 
 def run_program(name, env):
-    done = subprocess.run([BUILD / "tests" / name], env=os.environ | env, timeout=300)
+    done = subprocess.run([BUILD / "tests" / name], cwd=ROOT, env=os.environ | env, timeout=300)
     assert done.returncode == 0, f"{name}: see its lines above"
 
 
@@ -38,3 +38,28 @@ def postgres(tmp_path):
 def test_the_simulated_driver_does_what_its_profiles_say(postgres):
     """V-12, V-14, V-20: tests/flow/simulated_driver_test.c."""
     run_program("simulated_driver_test", postgres)
+
+
+@pytest.fixture
+def node(tmp_path):
+    if os.environ.get("DRAWBRIDGE_NO_WIREGUARD") == "1":
+        pytest.skip("skipped on request: DRAWBRIDGE_NO_WIREGUARD=1")
+    tool = [ROOT / "ops/wireguard-node", "--run", tmp_path]
+    up = subprocess.run([*tool, "up"], capture_output=True, text=True)
+    if up.returncode != 0:
+        pytest.fail(
+            f"no WireGuard node on this machine ({up.stderr.strip()}); root and /dev/net/tun or the"
+            " kernel module are needed; DRAWBRIDGE_NO_WIREGUARD=1 leaves this test out"
+        )
+    try:
+        lines = (tmp_path / "wireguard.env").read_text().splitlines()
+        pairs = (line.removeprefix("export ").split("=", 1) for line in lines)
+        yield dict(pairs) | {"DRAWBRIDGE_RUN": str(tmp_path)}
+    finally:
+        subprocess.run([*tool, "client-down"], check=False)
+        subprocess.run([*tool, "down"], check=True)
+
+
+def test_the_wireguard_driver_does_with_its_peers_what_it_says(node):
+    """V-03, V-15, V-20, V-22, V-24: tests/flow/wireguard_driver_test.c."""
+    run_program("wireguard_driver_test", node)

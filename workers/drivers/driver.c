@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-const struct driver_type *const driver_types[] = {&driver_simulated, NULL};
+const struct driver_type *const driver_types[] = {&driver_wireguard, &driver_simulated, NULL};
 
 const struct driver_type *driver_type_find(const char *name)
 {
