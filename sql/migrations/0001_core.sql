@@ -348,6 +348,17 @@ SELECT day_partitions_make('inbox', current_date - 8, current_date + 2);
 SELECT day_partitions_make('ledger', current_date - 1, current_date + 2);
 SELECT day_partitions_make('operational_event', current_date - 6, current_date + 2);
 
+-- A process frozen in the middle of a pipeline segment keeps its locks, and no server time-out
+-- frees them (H22): ends the backends that raised the epoch of these shards last and have not
+-- moved for stall_ms. Called when the raising of an epoch waits for a second.
+CREATE FUNCTION shard_unfreeze(consumer_ text, shards int[], stall_ms int) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a
+    WHERE a.pid <> pg_backend_pid() AND a.application_name = 'drawbridge' AND a.state <> 'idle'
+      AND a.pid IN (SELECT s.owner_pid FROM shard s WHERE s.consumer = consumer_ AND s.n = ANY (shards))
+      AND a.state_change < clock_timestamp() - make_interval(secs => stall_ms / 1000.0)
+$$;
+
 -- ── Roles ────────────────────────────────────────────────────────────────────────────────────
 -- Workers take the role at connect (S13): no DDL, no DELETE on ledger, inbox and audit.
 DO $$
@@ -368,5 +379,5 @@ GRANT INSERT, UPDATE ON shard, inbox, ledger, pending, subject_stream, dead_lett
     address_lease, client_config, download_token, infrastructure_state, operational_event,
     worker_instance TO drawbridge_worker;
 GRANT DELETE ON pending, address_lease, worker_instance TO drawbridge_worker;
-REVOKE EXECUTE ON FUNCTION day_partitions_make, day_partitions_drop FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION day_partitions_make, day_partitions_drop TO drawbridge_worker;
+REVOKE EXECUTE ON FUNCTION day_partitions_make, day_partitions_drop, shard_unfreeze FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION day_partitions_make, day_partitions_drop, shard_unfreeze TO drawbridge_worker;

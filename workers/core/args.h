@@ -49,11 +49,11 @@ void item_null(struct args *a);
 void args_array_end(struct args *a);
 
 /* A whole column of rows, one element per row, as the next parameter. */
-#define ARGS_COLUMN(a, oid, n, i, put)                                                             \
+#define ARGS_COLUMN(a, oid, n, i, ...)                                                             \
     do {                                                                                           \
         args_array((a), (oid));                                                                    \
         for (size_t i = 0; i < (n); i++)                                                           \
-            put;                                                                                   \
+            __VA_ARGS__;                                                                           \
         args_array_end(a);                                                                         \
     } while (0)
 

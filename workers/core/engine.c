@@ -1,0 +1,847 @@
+/* The engine's life and the turn of its loop. librdkafka, libpq and the drivers only leave marks
+ * (queues, states, refs); the turn acts on them. Work per turn is bounded; when more is ready the
+ * loop does not block. */
+#include "core/engine_internal.h"
+
+#include "core/metric.h"
+
+#include "version.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+const int64_t tier_delay_ms[TIERS] = {1000, 2000, 4000, 5000, 15000, 60000, 300000, 900000, 3600000};
+const char *const tier_names[TIERS] = {"1s", "2s", "4s", "5s", "15s", "1m", "5m", "15m", "1h"};
+
+#define SECOND_US 1000000
+#define MARK_US 200000
+#define REVOKE_US (3 * SECOND_US)
+
+const struct conf *engine_conf(struct engine *e)
+{
+    return e->conf;
+}
+uv_loop_t *engine_loop(struct engine *e)
+{
+    return e->loop;
+}
+struct clock *engine_clock(struct engine *e)
+{
+    return e->clock;
+}
+const struct cx *engine_cx(struct engine *e)
+{
+    return &e->cx;
+}
+int engine_shards(const struct engine *e)
+{
+    return e->nshards;
+}
+void *engine_worker(struct engine *e)
+{
+    return e->worker;
+}
+bool engine_owns(struct engine *e, int shard)
+{
+    return shard >= 0 && shard < e->nshards && e->shards[shard] && e->shards[shard]->state == SHARD_OPEN;
+}
+struct pg *engine_pg(struct engine *e, int shard)
+{
+    bool known = shard >= 0 && shard < e->nshards && e->shards[shard] && e->shards[shard]->pipe;
+    return known ? e->shards[shard]->pipe->pg : e->pipes[0].pg;
+}
+
+void engine_stop_with(struct engine *e, int status)
+{
+    e->exit_status = status;
+    e->stopped = true;
+    uv_stop(e->loop);
+}
+
+/* ---- assignment ---------------------------------------------------------------------------- */
+
+static struct shard *shard_get(struct engine *e, int n)
+{
+    if (n >= e->nshards) {
+        struct shard **more = reallocarray(e->shards, (size_t)n + 1, sizeof *more);
+        if (!more)
+            return NULL;
+        memset(more + e->nshards, 0, (size_t)(n + 1 - e->nshards) * sizeof *more);
+        e->shards = more;
+        e->nshards = n + 1;
+    }
+    if (e->shards[n])
+        return e->shards[n];
+    struct shard *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->e = e;
+    s->n = n;
+    s->refs_end = &s->refs;
+    return e->shards[n] = s;
+}
+
+static bool attach_queues(struct engine *e, struct shard *s)
+{
+    char topic[160];
+    s->main_q = kafka_partition(e->kafka, e->ops->topic, s->n);
+    for (int t = 0; t < TIERS; t++) {
+        snprintf(topic, sizeof topic, "%s.retry.%s", e->ops->topic, tier_names[t]);
+        s->tier_q[t] = e->have_tier[t] ? kafka_partition(e->kafka, topic, s->n) : NULL;
+    }
+    return s->main_q;
+}
+
+static void on_assigned(void *arg, const int32_t *partitions, size_t n)
+{
+    struct engine *e = arg;
+    for (size_t i = 0; i < e->npipes; i++) {
+        e->pipes[i].nshards = 0;
+        e->pipes[i].opened = e->pipes[i].opening = false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct shard *s = shard_get(e, partitions[i]);
+        struct pipe *p = &e->pipes[i % e->npipes];
+        if (!s || p->nshards == LEN(p->shards) || !attach_queues(e, s)) {
+            struct err err = {0};
+            (void)err_set(&err, ERR_NO_MEMORY, "shard %d", (int)partitions[i]);
+            log_error(&e->cx, "shards.too_many", KV_ERR(&err));
+            engine_stop_with(e, 1);
+            return;
+        }
+        s->pipe = p;
+        s->state = SHARD_OPENING;
+        s->generation++;
+        p->shards[p->nshards++] = s;
+    }
+    e->assigned = true;
+    e->reassign = true;
+    e->busy = true;
+    log_info(&e->cx, "shards.assigned", KV_INT("shards", n));
+}
+
+static void on_revoked(void *arg)
+{
+    struct engine *e = arg;
+    if (!e->assigned) {
+        kafka_unassign(e->kafka);
+        return;
+    }
+    e->revoking = true;
+    e->revoke_by_us = clock_mono_us(e->clock) + REVOKE_US;
+    e->busy = true;
+}
+
+static void close_shards(struct pipe *p)
+{
+    for (size_t i = 0; i < p->nshards; i++)
+        shard_close(p->shards[i]);
+    p->opened = p->opening = false;
+}
+
+static bool in_flight(const struct engine *e)
+{
+    for (size_t i = 0; i < e->npipes; i++)
+        if (e->pipes[i].nqueue)
+            return true;
+    return false;
+}
+
+/* Nothing stays behind: what could not end in time is fenced by the next owner's epoch. */
+static void end_revoke(struct engine *e)
+{
+    for (size_t i = 0; i < e->npipes; i++) {
+        struct pipe *p = &e->pipes[i];
+        if (p->nqueue)
+            pg_reset(p->pg, "shards revoked");
+        pipe_drop(p);
+        close_shards(p);
+        p->nshards = 0;
+    }
+    if (e->ops->shards_closed)
+        e->ops->shards_closed(e->worker);
+    e->assigned = e->revoking = false;
+    kafka_unassign(e->kafka);
+    log_info(&e->cx, "shards.revoked");
+}
+
+/* ---- opening ------------------------------------------------------------------------------- */
+
+static void read_positions(const PGresult *r, int row, struct shard *s)
+{
+    /* binary int8[]: 20 bytes of head, then length and value of each element */
+    struct bytes v = pg_bytes(r, row, 2);
+    for (int i = 0; i < POSITIONS; i++) {
+        size_t at = 20 + (size_t)i * 12 + 4;
+        uint64_t be = UINT64_MAX;
+        if (at + 8 <= v.n)
+            memcpy(&be, v.p + at, 8);
+        s->committed[i] = (int64_t)__builtin_bswap64(be);
+    }
+}
+
+static void on_open_row(void *arg, const PGresult *r)
+{
+    struct pipe *p = arg;
+    for (int i = 0; i < PQntuples(r); i++) {
+        int n = (int)pg_int8(r, i, 0);
+        for (size_t k = 0; k < p->nshards; k++) {
+            struct shard *s = p->shards[k];
+            if (s->n != n)
+                continue;
+            s->epoch = pg_int8(r, i, 1);
+            read_positions(r, i, s);
+            s->seq_committed = pg_int8(r, i, 3);
+            s->mark = pg_int8(r, i, 4);
+            s->pending_rows = pg_int8(r, i, 5);
+            s->state = SHARD_OPENING;
+        }
+    }
+    if ((size_t)PQntuples(r) < p->nshards) {
+        struct err err = {0};
+        (void)err_set(&err, ERR_KAFKA_TOPICS, "the database knows %d of %zu shards", PQntuples(r), p->nshards);
+        log_error(&p->e->cx, "shards.unknown", KV_ERR(&err));
+        engine_stop_with(p->e, 1);
+    }
+}
+
+static void on_unfrozen(void *arg, const PGresult *r)
+{
+    struct pipe *p = arg;
+    if (pg_int8(r, 0, 0))
+        log_warn(&p->e->cx, "shards.unfrozen", KV_INT("backends", pg_int8(r, 0, 0)));
+}
+
+static void put_shards(struct pipe *p, struct args *a)
+{
+    args_array(a, OID_INT4);
+    for (size_t i = 0; i < p->nshards; i++)
+        item_int4(a, p->shards[i]->n);
+    args_array_end(a);
+}
+
+/* The row is locked by a twin of ours that does not move: free it, then try again. */
+static void unfreeze(struct pipe *p)
+{
+    struct args *a = &p->args;
+    pg_command(p->pg, "ROLLBACK");
+    pg_sync(p->pg, NULL, NULL);
+    args_clear(a);
+    args_text(a, p->e->ops->name);
+    put_shards(p, a);
+    args_int4(a, 1000);
+    pg_query(p->pg, SQL_SHARD_UNFREEZE, a, on_unfrozen, p);
+    pg_sync(p->pg, NULL, NULL);
+}
+
+static void on_open_done(void *arg, const struct pg_failure *failure)
+{
+    struct pipe *p = arg;
+    p->opening = false;
+    p->e->busy = true;
+    if (!failure) {
+        p->opened = true;
+        p->e->reassign = true;
+        return;
+    }
+    p->retry_at_us = clock_mono_us(p->e->clock) + 200000;
+    if (!failure->lost)
+        unfreeze(p);
+}
+
+static void open_shards(struct pipe *p)
+{
+    struct engine *e = p->e;
+    if (p->opening || p->opened || !p->nshards || !pg_is_up(p->pg) || clock_mono_us(e->clock) < p->retry_at_us)
+        return;
+    p->opening = true;
+    struct args *a = &p->args;
+    args_clear(a);
+    args_text(a, e->ops->name);
+    put_shards(p, a);
+    args_text(a, e->instance);
+    pg_command(p->pg, "BEGIN");
+    pg_command(p->pg, "SET LOCAL lock_timeout = '1s'");
+    pg_query(p->pg, SQL_SHARD_OPEN, a, on_open_row, p);
+    pg_command(p->pg, "COMMIT");
+    pg_sync(p->pg, on_open_done, p);
+}
+
+static void add_position(struct kafka_position *list, size_t *n, const char *topic, int32_t partition,
+                         int64_t offset)
+{
+    if (offset >= 0)
+        list[(*n)++] = (struct kafka_position){topic, partition, offset};
+}
+
+/* Every connection has read the positions of its shards: tell the consumer, and read. */
+static void assign_all(struct engine *e)
+{
+    size_t most = 0, n = 0;
+    for (size_t i = 0; i < e->npipes; i++) {
+        if (e->pipes[i].nshards && !e->pipes[i].opened)
+            return;
+        most += e->pipes[i].nshards * POSITIONS;
+    }
+    static char topics[TIERS][160];
+    struct kafka_position *list = calloc(most ? most : 1, sizeof *list);
+    struct err err = {0};
+    if (!list)
+        return;
+    for (int t = 0; t < TIERS; t++)
+        snprintf(topics[t], sizeof topics[t], "%s.retry.%s", e->ops->topic, tier_names[t]);
+    for (size_t i = 0; i < e->npipes; i++)
+        for (size_t k = 0; k < e->pipes[i].nshards; k++) {
+            struct shard *s = e->pipes[i].shards[k];
+            if (s->state == SHARD_OPENING)
+                memcpy(s->taken, s->committed, sizeof s->taken);
+            add_position(list, &n, e->ops->topic, s->n, s->taken[0]);
+            for (int t = 0; t < TIERS; t++) {
+                if (s->tier_head[t]) /* it comes again */
+                    rd_kafka_message_destroy(take(s->tier_head[t]));
+                if (s->tier_q[t])
+                    add_position(list, &n, topics[t], s->n, s->taken[1 + t]);
+            }
+        }
+    e->reassign = false;
+    if (!kafka_assign(e->kafka, list, n, &err)) {
+        log_error(&e->cx, "shards.assign_failed", KV_ERR(&err));
+        e->reassign = true;
+    }
+    free(list);
+    for (size_t i = 0; !e->reassign && i < e->npipes; i++)
+        for (size_t k = 0; k < e->pipes[i].nshards; k++)
+            if (e->pipes[i].shards[k]->state == SHARD_OPENING)
+                shard_open(e->pipes[i].shards[k]);
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+static void on_up(void *arg)
+{
+    struct pipe *p = arg;
+    p->state = PIPE_READY;
+    p->marking = false;
+    p->e->busy = true;
+    metric_set(METRIC_OUTAGE, "postgresql", 0);
+    log_info(&p->e->cx, "database.connected", KV_INT("connection", p->n));
+}
+
+/* Only a mark: the turn drops what was in flight, because a batch may be on the stack. */
+static void on_down(void *arg, const struct err *why)
+{
+    struct pipe *p = arg;
+    bool first = p->state == PIPE_READY || !p->was_down;
+    p->state = PIPE_DOWN;
+    p->was_down = true;
+    p->e->busy = true;
+    metric_set(METRIC_OUTAGE, "postgresql", 1);
+    if (first && !p->e->stopped)
+        log_warn(&p->e->cx, "database.down", KV_INT("connection", p->n), KV_ERR(why));
+    if (why->code == ERR_PG_SCHEMA || why->code == ERR_PG_UNSAFE)
+        engine_stop_with(p->e, 78);
+}
+
+/* The one recovery. The connection is dropped with it: answers that are still under way belong to
+ * batches that are forgotten. */
+void pipe_reset(struct pipe *p, const char *reason, const struct err *why)
+{
+    if (p->reset_wanted)
+        return;
+    p->reset_wanted = true;
+    snprintf(p->reset_why, sizeof p->reset_why, "%s", reason);
+    p->reset_err = *why;
+    p->e->busy = true;
+}
+
+static void do_reset(struct pipe *p)
+{
+    struct engine *e = p->e;
+    if (p->reset_wanted) {
+        metric_add(METRIC_RESETS, p->reset_why, 1);
+        log_warn(&e->cx, "shards.reset", KV_STR("reason", p->reset_why), KV_INT("connection", p->n),
+                 KV_ERR(&p->reset_err));
+        if (!p->was_down)
+            pg_reset(p->pg, "shard reset");
+    }
+    p->reset_wanted = false;
+    p->was_down = false;
+    pipe_drop(p);
+    close_shards(p);
+    for (size_t i = 0; i < p->nshards; i++)
+        p->shards[i]->state = SHARD_OPENING;
+}
+
+/* ---- Kafka --------------------------------------------------------------------------------- */
+
+static void on_woken(void *arg)
+{
+    ((struct engine *)arg)->busy = true;
+}
+
+static void on_delivered(void *arg, uint64_t tag)
+{
+    publish_delivered(arg, tag);
+}
+
+static void on_broken(void *arg, const struct err *why)
+{
+    struct engine *e = arg;
+    e->producer_broken = true;
+    e->busy = true;
+    log_warn(&e->cx, "producer.broken", KV_ERR(why));
+}
+
+static void on_kafka_fatal(void *arg, const struct err *why)
+{
+    struct engine *e = arg;
+    log_error(&e->cx, "consumer.fatal", KV_ERR(why));
+    engine_stop_with(e, 1); /* fenced instance id and the like: the supervisor starts us anew (H8) */
+}
+
+static void on_position_lost(void *arg, int32_t partition, const struct err *why)
+{
+    struct engine *e = arg;
+    log_error(&e->cx, "shard.position_lost", KV_INT("shard", partition), KV_ERR(why));
+    engine_stop_with(e, 1);
+}
+
+static void on_brokers(void *arg, bool up, const char *why)
+{
+    struct engine *e = arg;
+    if (e->kafka_down == !up)
+        return;
+    e->kafka_down = !up;
+    metric_set(METRIC_OUTAGE, "kafka", up ? 0 : 1);
+    if (up)
+        log_info(&e->cx, "brokers.up");
+    else
+        log_warn(&e->cx, "brokers.down", KV_STR("message", why));
+}
+
+static void rebuild_producer(struct engine *e)
+{
+    struct err err = {0};
+    if (!kafka_rebuild_producer(e->kafka, &err)) {
+        log_error(&e->cx, "producer.rebuild_failed", KV_ERR(&err));
+        return;
+    }
+    e->producer_broken = false;
+    (void)err_set(&err, ERR_KAFKA_FATAL, "the producer was rebuilt");
+    for (size_t i = 0; i < e->npipes; i++)
+        if (e->pipes[i].nshards)
+            pipe_reset(&e->pipes[i], "producer", &err);
+}
+
+/* ---- the turn ------------------------------------------------------------------------------ */
+
+static void store_offsets(struct engine *e)
+{
+    struct kafka_position list[256];
+    size_t n = 0;
+    for (int i = 0; i < e->nshards && n < LEN(list); i++)
+        if (engine_owns(e, i))
+            list[n++] = (struct kafka_position){e->ops->topic, i, e->shards[i]->committed[0]};
+    kafka_store(e->kafka, list, n);
+}
+
+static void on_now(void *arg, const PGresult *r)
+{
+    struct engine *e = arg;
+    clock_sync(e->clock, pg_time(r, 0, 0));
+}
+
+static void heartbeat(struct engine *e)
+{
+    struct pipe *p = &e->pipes[0];
+    if (!pg_is_up(p->pg))
+        return;
+    char host[128] = "";
+    (void)gethostname(host, sizeof host - 1);
+    struct args *a = &p->args;
+    args_clear(a);
+    args_text(a, e->instance);
+    args_text(a, e->ops->name);
+    args_text(a, DRAWBRIDGE_VERSION);
+    args_text(a, host);
+    args_int4(a, (int32_t)getpid());
+    args_text(a, e->metrics_url);
+    args_array(a, OID_INT4);
+    for (int i = 0; i < e->nshards; i++)
+        if (engine_owns(e, i))
+            item_int4(a, i);
+    args_array_end(a);
+    args_time(a, e->started_ms);
+    args_time(a, clock_wall_ms());
+    pg_query(p->pg, SQL_WORKER_SEEN, a, on_now, e);
+    pg_sync(p->pg, NULL, NULL);
+}
+
+static void on_partitions(void *arg, const PGresult *r)
+{
+    struct engine *e = arg;
+    if (pg_int8(r, 0, 0) || pg_int8(r, 0, 1))
+        log_info(&e->cx, "partitions.kept", KV_INT("made", pg_int8(r, 0, 0)), KV_INT("dropped", pg_int8(r, 0, 1)));
+}
+
+/* Days ahead are made, old ones dropped, once a day and at start. */
+static void keep_partitions(struct engine *e)
+{
+    int64_t today = day_of_ms(clock_ms(e->clock));
+    struct pipe *p = &e->pipes[0];
+    if (today == e->partitions_day || !pg_is_up(p->pg))
+        return;
+    e->partitions_day = today;
+    struct args *a = &p->args;
+    args_clear(a);
+    args_date(a, today);
+    args_int4(a, (int32_t)(e->conf->inbox_horizon / 86400000) + 1);
+    args_int4(a, (int32_t)e->conf->ledger_days);
+    args_int4(a, (int32_t)e->conf->audit_days);
+    pg_query(p->pg, SQL_DAY_PARTITIONS, a, on_partitions, e);
+    pg_sync(p->pg, NULL, NULL);
+}
+
+static void periodic(struct engine *e)
+{
+    int64_t now = clock_mono_us(e->clock);
+    keep_partitions(e);
+    if (now >= e->next_mark_us) {
+        e->next_mark_us = now + MARK_US;
+        for (size_t i = 0; i < e->npipes; i++)
+            publish_marks(&e->pipes[i]);
+    }
+    if (now < e->next_second_us)
+        return;
+    e->next_second_us = now + SECOND_US;
+    store_offsets(e);
+    if (e->ops->tick && !e->draining)
+        e->ops->tick(e->worker);
+    if (now >= e->next_heartbeat_us) {
+        e->next_heartbeat_us = now + 5 * SECOND_US;
+        heartbeat(e);
+    }
+}
+
+static void tick_shards(struct engine *e)
+{
+    for (int i = 0; i < e->nshards; i++)
+        if (e->shards[i] && !e->draining)
+            shard_tick(e->shards[i]);
+}
+
+/* How long the loop may block: until something falls due, at most one period. */
+static uint64_t wait_ms(struct engine *e)
+{
+    int64_t now = clock_ms(e->clock);
+    int64_t wait = getenv("DRAWBRIDGE_TEST_CLOCK") ? 20 : MARK_US / 1000;
+    for (int i = 0; i < e->nshards; i++) {
+        int64_t due = engine_owns(e, i) ? shard_next_due(e->shards[i]) : 0;
+        if (due && due - now < wait)
+            wait = due - now;
+    }
+    return wait > 0 ? (uint64_t)wait : 0;
+}
+
+static bool drained(struct engine *e)
+{
+    if (in_flight(e) || e->neffects)
+        return false;
+    for (int i = 0; i < e->nshards; i++)
+        if (engine_owns(e, i) && (e->shards[i]->refs || e->shards[i]->flight_n))
+            return false;
+    return true;
+}
+
+static void serve_pipes(struct engine *e)
+{
+    for (size_t i = 0; i < e->npipes; i++) {
+        struct pipe *p = &e->pipes[i];
+        if (p->was_down || p->reset_wanted)
+            do_reset(p);
+        if (!e->assigned)
+            continue;
+        if (!e->revoking)
+            open_shards(p);
+        pipe_turn(p);
+        if (p->was_down || p->reset_wanted)
+            e->busy = true;
+    }
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    ((struct engine *)t->data)->busy = true;
+}
+
+static void on_idle(uv_idle_t *i)
+{
+    (void)i;
+}
+
+static void turn(struct engine *e)
+{
+    e->busy = false;
+    clock_tick(e->clock);
+    kafka_serve(e->kafka);
+    if (e->producer_broken)
+        rebuild_producer(e);
+    serve_pipes(e);
+    if (e->revoking && (!in_flight(e) || clock_mono_us(e->clock) > e->revoke_by_us))
+        end_revoke(e);
+    if (e->assigned && e->reassign && !e->revoking)
+        assign_all(e);
+    tick_shards(e);
+    periodic(e);
+    if (e->draining && (drained(e) || clock_mono_us(e->clock) > e->drain_by_us))
+        engine_stop_with(e, 0);
+}
+
+static void on_check(uv_check_t *c)
+{
+    struct engine *e = c->data;
+    if (e->stopped)
+        return;
+    turn(e);
+    if (e->busy)
+        uv_idle_start(&e->idle, on_idle);
+    else
+        uv_idle_stop(&e->idle);
+    uv_timer_start(&e->timer, on_timer, wait_ms(e), 0);
+}
+
+/* ---- health -------------------------------------------------------------------------------- */
+
+bool engine_healthy(struct engine *e, struct buf *why)
+{
+    buf_printf(why, "loop: ok\nkafka: %s\n", e->kafka_down ? "down, waiting" : "ok");
+    for (size_t i = 0; i < e->npipes; i++)
+        buf_printf(why, "database connection %zu: %s\n", i, pg_is_up(e->pipes[i].pg) ? "ok" : "down, waiting");
+    return true; /* an outage is waited out: restarting us would not end it */
+}
+
+bool engine_ready(struct engine *e, struct buf *why)
+{
+    size_t open = 0, owned = 0;
+    for (int i = 0; i < e->nshards; i++) {
+        owned += e->shards[i] && e->shards[i]->state != SHARD_CLOSED;
+        open += engine_owns(e, i);
+    }
+    bool up = !e->kafka_down;
+    for (size_t i = 0; i < e->npipes; i++)
+        up = up && pg_is_up(e->pipes[i].pg);
+    bool ready = up && e->assigned && open == owned && !e->draining;
+    buf_printf(why, "%s: shards %zu open of %zu assigned%s%s\n", ready ? "ready" : "not ready", open, owned,
+               e->kafka_down ? ", kafka down" : "", e->draining ? ", stopping" : "");
+    return ready;
+}
+
+void engine_gauges(struct engine *e)
+{
+    double open = 0, flight = 0, pending = 0;
+    for (int i = 0; i < e->nshards; i++) {
+        if (!engine_owns(e, i))
+            continue;
+        open++;
+        flight += (double)e->shards[i]->flight_n;
+        pending += (double)e->shards[i]->pending_rows;
+    }
+    auto_buf struct buf why;
+    buf_init(&why, 4096);
+    metric_set(METRIC_SHARDS, NULL, open);
+    metric_set(METRIC_LEDGER_LAG, NULL, flight);
+    metric_set(METRIC_PENDING, "all", pending);
+    metric_set(METRIC_PENDING, "effect", (double)e->neffects);
+    metric_set(METRIC_READY, NULL, engine_ready(e, &why));
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static bool open_pipes(struct engine *e, struct err *err)
+{
+    e->npipes = (size_t)e->conf->database_connections;
+    if (!(e->pipes = calloc(e->npipes, sizeof *e->pipes)))
+        return err_set(err, ERR_NO_MEMORY, "connections");
+    for (size_t i = 0; i < e->npipes; i++) {
+        struct pipe *p = &e->pipes[i];
+        p->e = e;
+        p->n = (int)i;
+        p->limit = (size_t)e->conf->batch_records;
+        args_init(&p->args);
+        struct pg_ops ops = {.on_up = on_up, .on_down = on_down, .arg = p};
+        if (!(p->pg = pg_new(e->loop, e->conf->database_url, "drawbridge_worker", &ops, err)))
+            return false;
+    }
+    return true;
+}
+
+/* The tiers that exist; a missing main topic or a tier that a policy uses ends the start. */
+static bool check_topics(struct engine *e, struct err *err)
+{
+    bool wanted[TIERS] = {false};
+    for (size_t i = 0; i < e->ops->ntypes; i++) {
+        const struct policy *p = e->ops->types[i].policy;
+        for (int d = 0; p && d < DELAYS_MAX; d++)
+            for (int t = 0; t < TIERS; t++)
+                wanted[t] |= p->delays_ms[d] == tier_delay_ms[t] || p->undo_delays_ms[d] == tier_delay_ms[t];
+    }
+    int main = kafka_topic_partitions(e->kafka, e->ops->topic, 500, err);
+    if (main < 0)
+        return false;
+    if (!shard_get(e, main - 1))
+        return err_set(err, ERR_NO_MEMORY, "shards");
+    for (int t = 0; t < TIERS; t++) {
+        char topic[160];
+        snprintf(topic, sizeof topic, "%s.retry.%s", e->ops->topic, tier_names[t]);
+        if (!wanted[t])
+            continue;
+        int n = kafka_topic_partitions(e->kafka, topic, 500, err);
+        if (n >= 0 && n != main)
+            return err_set(err, ERR_KAFKA_TOPICS, "%s has %d partitions, %s has %d", topic, n, e->ops->topic, main);
+        if (n < 0)
+            return false;
+        e->have_tier[t] = true;
+    }
+    return true;
+}
+
+static bool wait_for_topics(struct engine *e, struct err *err)
+{
+    bool told = false;
+    while (!check_topics(e, err)) {
+        if (err->code != ERR_KAFKA_FAILED)
+            return false;
+        if (!told)
+            log_warn(&e->cx, "brokers.down", KV_ERR(err));
+        told = true;
+        metric_set(METRIC_OUTAGE, "kafka", 1);
+        uv_run(e->loop, UV_RUN_NOWAIT); /* signals and probes are served meanwhile */
+        if (e->stopped || e->draining)
+            return err_set(err, ERR_KAFKA_FAILED, "stopped before the brokers answered");
+    }
+    metric_set(METRIC_OUTAGE, "kafka", 0);
+    return true;
+}
+
+static void start_loop(struct engine *e)
+{
+    uv_timer_init(e->loop, &e->timer);
+    uv_check_init(e->loop, &e->check);
+    uv_idle_init(e->loop, &e->idle);
+    e->timer.data = e->check.data = e->idle.data = e;
+    uv_check_start(&e->check, on_check);
+    uv_timer_start(&e->timer, on_timer, 0, 0);
+}
+
+struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct worker_ops *ops,
+                          const char *metrics_url, struct err *err)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e) {
+        (void)err_set(err, ERR_NO_MEMORY, "engine");
+        return NULL;
+    }
+    e->ops = ops;
+    e->conf = conf;
+    e->loop = loop;
+    e->metrics_url = metrics_url;
+    e->started_ms = clock_wall_ms();
+    e->partitions_day = -1;
+    e->cx_facts[0] = KV_STR("worker", ops->name);
+    e->cx.facts = e->cx_facts;
+    char host[32] = "";
+    (void)gethostname(host, sizeof host - 1);
+    snprintf(e->instance, sizeof e->instance, "%s@%s:%d", ops->name, host, (int)getpid());
+    struct kafka_ops kops = {.woken = on_woken, .assigned = on_assigned, .revoked = on_revoked,
+                             .delivered = on_delivered, .broken = on_broken, .position_lost = on_position_lost,
+                             .fatal = on_kafka_fatal, .brokers = on_brokers, .arg = e};
+    size_t per_partition = (size_t)conf->queue_bytes / 8;
+    if ((e->clock = clock_new()) && open_pipes(e, err) &&
+        (e->kafka = kafka_new(loop, conf, ops->name, ops->topic, per_partition, &kops, err)) &&
+        wait_for_topics(e, err) && (e->worker = ops->open(e, err))) {
+        start_loop(e);
+        return e;
+    }
+    if (!err->code)
+        (void)err_set(err, ERR_NO_MEMORY, "engine");
+    engine_free(&e);
+    return NULL;
+}
+
+void engine_stop(struct engine *e)
+{
+    if (e->draining)
+        return;
+    e->draining = true;
+    clock_tick(e->clock);
+    e->drain_by_us = clock_mono_us(e->clock) + e->conf->stop_timeout * 1000;
+    e->busy = true;
+    log_info(&e->cx, "worker.stopping", KV_INT("effects", e->neffects));
+}
+
+int engine_exit_status(const struct engine *e);
+int engine_exit_status(const struct engine *e)
+{
+    return e->exit_status;
+}
+
+static void say_goodbye(struct engine *e)
+{
+    struct pipe *p = &e->pipes[0];
+    if (!e->npipes || !p->pg || !pg_is_up(p->pg))
+        return;
+    for (size_t i = 0; i < e->npipes; i++)
+        publish_marks(&e->pipes[i]);
+    struct args *a = &p->args;
+    args_clear(a);
+    args_text(a, e->instance);
+    pg_query(p->pg, SQL_WORKER_GONE, a, NULL, NULL);
+    pg_sync(p->pg, NULL, NULL);
+    int64_t until = clock_mono_now_us() + SECOND_US / 2;
+    for (int i = 0; i < 50 && clock_mono_now_us() < until; i++)
+        uv_run(e->loop, UV_RUN_NOWAIT);
+}
+
+void engine_free(struct engine **pe)
+{
+    struct engine *e = take(*pe);
+    if (!e)
+        return;
+    e->stopped = true;
+    if (e->check.data) {
+        uv_check_stop(&e->check);
+        uv_idle_stop(&e->idle);
+        uv_timer_stop(&e->timer);
+    }
+    if (e->kafka && e->worker)
+        store_offsets(e);
+    say_goodbye(e);
+    if (e->kafka)
+        kafka_leave(e->kafka, 3000);
+    if (e->worker && e->ops->close)
+        e->ops->close(e->worker);
+    for (size_t i = 0; i < e->npipes; i++) {
+        struct pipe *p = &e->pipes[i];
+        pg_free(&p->pg);
+        pipe_drop(p);
+        while (p->nspare)
+            batch_free(&p->spare[--p->nspare]);
+        free(p->backlog);
+        args_done(&p->args);
+    }
+    for (int i = 0; i < e->nshards; i++) {
+        if (!e->shards[i])
+            continue;
+        shard_close(e->shards[i]);
+        free(e->shards[i]->flight);
+        free(e->shards[i]->timed);
+        free(e->shards[i]);
+    }
+    effects_forget(e);
+    free(e->shards);
+    free(e->pipes);
+    kafka_free(&e->kafka);
+    clock_free(&e->clock);
+    free(e);
+}

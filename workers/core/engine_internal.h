@@ -1,0 +1,338 @@
+/* engine_internal — what the engine's files share; nobody else includes it.
+ *
+ *   engine.c   life, turn of the loop, assignment          intake.c   records, tickets, refs -> batch
+ *   shard.c    open, reset, positions, due rows            batch.c    load, decide, commit, put back
+ *   settle.c   verdicts -> rows                            lane.c     pending rows in and out
+ *   publish.c  ledger -> Kafka, marks                      message.c  headers, events, dead letters
+ */
+#pragma once
+
+#include "core/engine.h"
+#include "core/header_block.h"
+#include "core/kafka.h"
+
+#define POSITIONS (1 + TIERS) /* main, then the tiers */
+#define PIPE_DEPTH 2          /* batches of one connection between load and commit */
+
+/* Work of a shard that is no record: an outcome, a due row, a lane to drain. Heap. */
+struct ref {
+    struct ref *next;
+    enum item_kind kind;
+    bool drain;     /* the lane's first followers, whoever they are */
+    bool resumed;
+    char *subject;
+    uint8_t digest[16];
+    int64_t due_ms; /* when it fell due, for the not-before histogram; 0 unknown */
+    void *blob;
+    void (*free_blob)(void *);
+    char *type, *key, *id; /* ITEM_DUE */
+};
+
+/* One unit taken in; what a batch is made of, and what is put back when a batch fails. */
+struct intake {
+    enum item_kind kind;
+    struct shard *shard;
+    rd_kafka_message_t *msg; /* record or ticket */
+    struct ref *ref;
+    int position;            /* 0 main, 1.. tier: what its offset advances; -1 none */
+    struct err poison;       /* the database refuses this one: dead-letter it */
+};
+
+struct timed {
+    int64_t due_ms;
+    char *subject;
+    uint8_t digest[16];
+};
+
+struct inflight {
+    int64_t seq;
+    bool acked;
+};
+
+enum shard_state { SHARD_CLOSED, SHARD_OPENING, SHARD_OPEN };
+
+struct shard {
+    struct engine *e;
+    struct pipe *pipe;
+    int n;
+    enum shard_state state;
+    uint32_t generation; /* raised at each open and close: late callbacks are told apart */
+    int64_t epoch;
+    int64_t committed[POSITIONS], sent[POSITIONS], taken[POSITIONS];
+    int64_t seq_committed, seq_sent;
+    int64_t mark, mark_written; /* published: acknowledged; as the row has it */
+    rd_kafka_queue_t *main_q, *tier_q[TIERS];
+    rd_kafka_message_t *tier_head[TIERS]; /* held in hand until due */
+    int64_t tier_due[TIERS];
+    struct ref *refs, **refs_end;
+    struct timed *timed; /* min-heap of rows due soon */
+    size_t ntimed, timed_cap;
+    int64_t timed_horizon_ms; /* rows due before this are in the heap */
+    bool timed_loading;
+    int64_t sweep_at_us;      /* next look for lost tickets */
+    struct inflight *flight;  /* ring of ledger rows on their way */
+    size_t flight_head, flight_n, flight_cap;
+    int64_t pending_rows;     /* rows of this shard in pending, as committed */
+    char after_subject[1200]; /* resumption walks the open rows in chunks */
+};
+
+enum batch_state { BATCH_FREE, BATCH_COLLECTED, BATCH_LOADING, BATCH_LOADED, BATCH_COMMITTING,
+                   BATCH_COMMITTED, BATCH_FAILED };
+
+/* A lane as this batch sees it. */
+struct lane {
+    const char *subject;
+    struct shard *shard;
+    int64_t rows;           /* in pending, not scheduled, as loaded; then as the batch leaves it */
+    int64_t bytes;
+    struct pending *loaded; /* the first few, in order */
+    size_t nloaded;
+    struct pending *scheduled; /* a scheduled row of the subject that fell due */
+    bool asked, drain;      /* drain: up to DRAIN_MAX rows are wanted */
+    bool drained;           /* its followers are items of this batch already */
+    bool blocked;           /* an open row stays at its head: nobody behind it may go */
+    bool wake;              /* after commit: drain what is left */
+};
+
+/* Changes of pending. */
+struct lane_write {
+    enum { LANE_INSERT, LANE_UPDATE, LANE_DELETE } op;
+    struct pending row;
+};
+
+struct inbox_write {
+    bool insert;
+    uint8_t digest[16], payload[16];
+    int64_t day;
+    char outcome; /* 'o' open */
+    int shard;
+    int64_t event_seq, event_day; /* 0: none */
+};
+
+struct ledger_row {
+    struct shard *shard;
+    int64_t seq;
+    const char *topic;
+    int32_t partition; /* -1 by key */
+    struct bytes key, headers, value;
+    const char *ce_id, *type, *subject, *outcome;
+    int64_t sequence;
+    const uint8_t *command;
+    const char *prev_consumer;
+    int prev_shard;
+    int64_t prev_seq;
+};
+
+struct dead_row {
+    const struct item *it;
+    struct err err;
+    enum err_class class;
+    int attempts;
+    const char *problems; /* JSON */
+};
+
+struct effect_start {
+    struct item *it;
+    void *effect;
+};
+
+/* What the inbox knew of a record's digest. */
+struct inbox_row {
+    uint8_t payload[16];
+    char outcome;
+    bool has_event;
+    struct ledger_row event; /* to publish again */
+};
+
+/* A stream of a subject without a row of its own. */
+struct stray {
+    const char *subject;
+    struct stream stream;
+    int64_t loaded_sequence;
+};
+
+struct batch {
+    struct pipe *pipe;
+    enum batch_state state;
+    bool locked;
+    struct arena *arena;
+    struct intake *in;
+    size_t nin, in_cap;
+    struct item *items;
+    size_t nitems, items_cap;
+    int64_t now_ms;
+    int64_t pos_new[64][POSITIONS]; /* by the pipe's shard index */
+    bool touched[64];
+    int64_t seq_new[64];
+    struct table *lanes, *inbox, *seen, *strays;
+    struct lane_write *lane_writes;
+    size_t nlane_writes, lane_writes_cap;
+    struct inbox_write *inbox_writes;
+    size_t ninbox, inbox_cap;
+    struct ledger_row *ledger;
+    size_t nledger, ledger_cap;
+    struct ledger_row *again; /* outcomes published again for duplicates; no ledger row */
+    size_t nagain, again_cap;
+    struct ledger_row *foreign; /* others' unpublished events that ours follow */
+    size_t nforeign, foreign_cap;
+    struct dead_row *dead;
+    size_t ndead, dead_cap;
+    struct effect_start *effects;
+    size_t neffects, effects_cap;
+    bool failed; /* memory: put back */
+    bool two_step; /* holds more than records: rows first, then the worker's reads */
+    struct err why;
+    struct pg_failure failure;
+    void *user;
+    uint64_t t0_us;
+};
+
+enum pipe_state { PIPE_DOWN, PIPE_READY };
+
+/* One database connection and the shards it serves. */
+struct pipe {
+    struct engine *e;
+    int n;
+    struct pg *pg;
+    struct args args;
+    enum pipe_state state;
+    struct shard *shards[64];
+    size_t nshards;
+    struct batch *queue[PIPE_DEPTH + 1]; /* oldest first: committing, loading, collected */
+    size_t nqueue;
+    struct batch *spare[PIPE_DEPTH + 2];
+    size_t nspare;
+    struct intake *backlog; /* put back, before anything new */
+    size_t nbacklog, backlog_at, backlog_cap;
+    size_t limit;           /* of the next batch: halved after data errors */
+    bool lock_next;         /* decide the next batch under locks */
+    bool reset_wanted;
+    char reset_why[64];
+    struct err reset_err;
+    int64_t round_robin;
+    bool marking;
+    bool was_down;
+    bool opening;        /* the epochs of its shards are being raised */
+    bool opened;         /* they are: positions known */
+    int64_t retry_at_us; /* of a failed opening */
+};
+
+struct open_effect {
+    uint64_t token;
+    struct shard *shard;
+    uint32_t generation;
+    char *subject;
+    uint8_t digest[16];
+    int64_t t0_us;
+};
+
+struct engine {
+    const struct worker_ops *ops;
+    const struct conf *conf;
+    uv_loop_t *loop;
+    struct clock *clock;
+    struct cx cx;
+    struct kv cx_facts[4];
+    struct kafka *kafka;
+    void *worker;
+    struct pipe *pipes;
+    size_t npipes;
+    struct shard **shards; /* by number; NULL: never ours */
+    int nshards;           /* of the consumer, in all */
+    bool assigned;       /* the group gave us shards */
+    bool reassign;       /* positions are to be told to the consumer */
+    bool revoking;       /* what is in flight ends first */
+    int64_t revoke_by_us;
+    int32_t *owned;
+    size_t nowned;
+    bool have_tier[TIERS];
+    uv_timer_t timer;
+    uv_check_t check;
+    uv_idle_t idle;
+    struct open_effect *effects;
+    size_t neffects, effects_cap;
+    uint64_t next_token;
+    bool draining, kafka_down, producer_broken;
+    int64_t drain_by_us;
+    bool topics_checked;
+    int exit_status;
+    bool stopped;
+    int64_t next_second_us, next_store_us, next_mark_us, next_heartbeat_us, partitions_day;
+    uint64_t republished;
+    bool busy; /* this turn did something: do not block */
+    char instance[64];
+    int64_t started_ms;
+    const char *metrics_url;
+};
+
+/* engine.c */
+struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct worker_ops *ops,
+                          const char *metrics_url, struct err *err);
+void engine_stop(struct engine *e);                  /* graceful, within stop_timeout */
+void engine_stop_with(struct engine *e, int status); /* fatal: leave the loop at once */
+void engine_free(struct engine **e);
+bool engine_ready(struct engine *e, struct buf *why);
+bool engine_healthy(struct engine *e, struct buf *why);
+void engine_gauges(struct engine *e);
+
+/* effect.c */
+uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, const uint8_t *digest);
+void effects_forget(struct engine *e);
+
+/* intake.c */
+bool intake_collect(struct pipe *p, struct batch *b);
+void intake_free(struct intake *in);
+void intake_put_back(struct pipe *p, struct batch *b);
+
+/* shard.c */
+void shard_open(struct shard *s);
+void shard_close(struct shard *s);
+void shard_rewind(struct shard *s); /* taken and sent positions back to the committed ones */
+void shard_push(struct shard *s, struct ref *r);
+struct ref *shard_pop(struct shard *s);
+struct ref *ref_new(enum item_kind kind, const char *subject, const uint8_t *digest);
+void ref_free(struct ref *r);
+bool shard_drain(struct shard *s, const char *subject); /* a lane to drain */
+void shard_timed_add(struct shard *s, int64_t due_ms, const char *subject, const uint8_t *digest);
+void shard_due(struct shard *s, int64_t now_ms); /* what has fallen due becomes refs */
+int64_t shard_next_due(const struct shard *s);   /* 0: nothing known */
+void shard_tick(struct shard *s);                /* loads due rows, sweeps for lost tickets */
+
+/* batch.c */
+struct batch *batch_new(struct pipe *p);
+void batch_free(struct batch **b);
+void pipe_turn(struct pipe *p);
+void pipe_reset(struct pipe *p, const char *reason, const struct err *why);
+void pipe_drop(struct pipe *p); /* forgets all batches and the backlog */
+
+/* lane.c */
+struct lane *lane_of(struct batch *b, struct shard *s, const char *subject);
+void lane_ask(struct batch *b, struct lane *l, bool drain);
+void lane_load(struct batch *b); /* queues the reads */
+void lane_commit(struct batch *b);
+void lane_write(struct batch *b, int op, const struct pending *row);
+const char *pending_state_name(enum pending_state s);
+
+/* settle.c */
+void settle_all(struct batch *b);
+void settle_inbox_close(struct batch *b, const struct command_name *c, char outcome,
+                        const struct ledger_row *event);
+bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd);
+
+/* message.c */
+struct ledger_row *ledger_add(struct batch *b, struct shard *s);
+struct stream *stream_of(struct batch *b, const char *subject);
+void message_ticket(struct batch *b, struct item *it, const struct pending *row, int tier);
+void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max);
+void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts);
+void message_reroute(struct batch *b, struct item *it, int32_t partition);
+void command_name_of(const struct item *it, struct command_name *out);
+
+/* publish.c */
+void publish_batch(struct batch *b);
+void publish_delivered(struct engine *e, uint64_t tag);
+void publish_rows(struct shard *s, const struct ledger_row *rows, size_t n, bool tracked);
+void publish_marks(struct pipe *p); /* writes idle shards' marks */
+
+/* The grown array or NULL; *cap in items. Memory from the heap, kept by the batch. */
+void *grown(void *array, size_t *cap, size_t want, size_t size);

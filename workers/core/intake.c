@@ -1,0 +1,212 @@
+/* Intake: what the shards of a connection have ready becomes one batch, fairly: first what is
+ * already ours (outcomes, due rows, lanes), then tickets that are due, then records. */
+#include "core/engine_internal.h"
+
+#include "core/metric.h"
+
+#include <string.h>
+
+#define FLIGHT_MAX 200000 /* ledger rows on their way; beyond it nothing new is taken */
+
+void intake_free(struct intake *in)
+{
+    if (in->msg)
+        rd_kafka_message_destroy(take(in->msg));
+    ref_free(take(in->ref));
+}
+
+static bool add(struct batch *b, struct intake in)
+{
+    struct intake *grown_in = grown(b->in, &b->in_cap, b->nin + 1, sizeof *b->in);
+    if (!grown_in) {
+        intake_free(&in);
+        return false;
+    }
+    b->in = grown_in;
+    b->in[b->nin++] = in;
+    return true;
+}
+
+static void position_lost(struct shard *s, const rd_kafka_message_t *m)
+{
+    struct err err = {0};
+    (void)err_set(&err, ERR_KAFKA_POSITION, "%s [%d]: position %lld: %s",
+                  rd_kafka_topic_name(m->rkt), (int)m->partition, (long long)s->taken[0],
+                  rd_kafka_message_errstr(m));
+    log_error(&s->e->cx, "shard.position_lost", KV_INT("shard", s->n), KV_ERR(&err));
+    engine_stop_with(s->e, 1);
+}
+
+/* The next message of a partition queue at or behind its position; NULL when there is none. What
+ * lies before was prefetched for an earlier assignment. */
+static rd_kafka_message_t *next_message(struct shard *s, rd_kafka_queue_t *q, int position)
+{
+    for (;;) {
+        rd_kafka_message_t *m = rd_kafka_consume_queue(q, 0);
+        if (!m)
+            return NULL;
+        if (!m->err && m->offset >= s->taken[position])
+            return m;
+        if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+            m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+            position_lost(s, m);
+        rd_kafka_message_destroy(m);
+    }
+}
+
+static int64_t ticket_due_ms(const rd_kafka_message_t *m)
+{
+    rd_kafka_headers_t *h = NULL;
+    const void *v;
+    size_t n;
+    int64_t due = 0;
+    if (rd_kafka_message_headers(m, &h) ||
+        rd_kafka_header_get_last(h, "drawbridge-not-before", &v, &n) || !clock_parse(v, n, &due))
+        return 0; /* no time: due at once; the row decides */
+    return due;
+}
+
+/* A tier is FIFO with one delay: its head is held in hand until due, nothing is read further. */
+static bool take_tickets(struct batch *b, struct shard *s, int tier, size_t most)
+{
+    for (size_t n = 0; n < most; n++) {
+        if (!s->tier_head[tier]) {
+            rd_kafka_message_t *m = next_message(s, s->tier_q[tier], 1 + tier);
+            if (!m)
+                return true;
+            s->tier_head[tier] = m;
+            s->tier_due[tier] = ticket_due_ms(m);
+        }
+        if (s->tier_due[tier] > b->now_ms)
+            return true;
+        rd_kafka_message_t *m = take(s->tier_head[tier]);
+        s->taken[1 + tier] = m->offset + 1;
+        if (s->tier_due[tier])
+            metric_observe(METRIC_NOT_BEFORE_ERROR, NULL,
+                           (double)(b->now_ms - s->tier_due[tier]) / 1e3);
+        if (!add(b, (struct intake){.kind = ITEM_TICKET, .shard = s, .msg = m, .position = 1 + tier}))
+            return false;
+    }
+    s->e->busy = true; /* more may be due */
+    return true;
+}
+
+static bool take_refs(struct batch *b, struct shard *s, size_t most)
+{
+    for (size_t n = 0; n < most && s->refs; n++) {
+        struct ref *r = shard_pop(s);
+        if (r->due_ms)
+            metric_observe(METRIC_NOT_BEFORE_ERROR, NULL, (double)(b->now_ms - r->due_ms) / 1e3);
+        if (!add(b, (struct intake){.kind = r->kind, .shard = s, .ref = r, .position = -1}))
+            return false;
+    }
+    return true;
+}
+
+static size_t take_records(struct batch *b, struct shard *s, size_t most)
+{
+    size_t n = 0;
+    for (; n < most; n++) {
+        rd_kafka_message_t *m = next_message(s, s->main_q, 0);
+        if (!m)
+            break;
+        s->taken[0] = m->offset + 1;
+        if (!add(b, (struct intake){.kind = ITEM_RECORD, .shard = s, .msg = m, .position = 0}))
+            break;
+    }
+    if (n)
+        metric_add(METRIC_RECORDS, s->e->ops->topic, (double)n);
+    return n;
+}
+
+static bool shard_ready(const struct shard *s)
+{
+    return s->state == SHARD_OPEN && s->flight_n < FLIGHT_MAX;
+}
+
+/* From the backlog only: what was put back keeps its order and its company. */
+static bool collect_backlog(struct pipe *p, struct batch *b)
+{
+    while (p->backlog_at < p->nbacklog && b->nin < p->limit)
+        if (!add(b, p->backlog[p->backlog_at++]))
+            return false;
+    if (p->backlog_at == p->nbacklog)
+        p->backlog_at = p->nbacklog = 0;
+    return true;
+}
+
+/* The positions after this batch, per shard that it touches. */
+static void note_positions(struct pipe *p, struct batch *b)
+{
+    for (size_t i = 0; i < p->nshards; i++) {
+        b->touched[i] = false;
+        /* Up to where earlier batches go; this one's intakes move it on. */
+        memcpy(b->pos_new[i], p->nqueue ? p->queue[p->nqueue - 1]->pos_new[i] : p->shards[i]->sent,
+               sizeof b->pos_new[i]);
+    }
+    for (size_t k = 0; k < b->nin; k++) {
+        const struct intake *in = &b->in[k];
+        size_t i = 0;
+        while (p->shards[i] != in->shard)
+            i++;
+        b->touched[i] = true;
+        if (in->position >= 0)
+            b->pos_new[i][in->position] = in->msg->offset + 1;
+    }
+}
+
+bool intake_collect(struct pipe *p, struct batch *b)
+{
+    struct engine *e = p->e;
+    b->now_ms = clock_ms(e->clock);
+    bool ok = true;
+    if (p->nbacklog) {
+        ok = collect_backlog(p, b);
+    } else if (p->nshards && !e->revoking) {
+        size_t share = p->limit / p->nshards + 1;
+        for (size_t k = 0; ok && k < p->nshards; k++) {
+            struct shard *s = p->shards[k];
+            if (!shard_ready(s))
+                continue;
+            if (!e->draining)
+                shard_due(s, b->now_ms);
+            ok = take_refs(b, s, share);
+            for (int t = 0; ok && t < TIERS && !e->draining; t++)
+                if (s->tier_q[t])
+                    ok = take_tickets(b, s, t, share);
+        }
+        /* Two rounds: a fair share each, then whoever has more. */
+        for (int round = 0; ok && round < 2 && !e->draining; round++)
+            for (size_t k = 0; k < p->nshards && b->nin < p->limit; k++) {
+                struct shard *s = p->shards[(k + (size_t)p->round_robin) % p->nshards];
+                size_t room = p->limit - b->nin;
+                if (shard_ready(s))
+                    (void)take_records(b, s, round || share > room ? room : share);
+            }
+        p->round_robin++;
+    }
+    note_positions(p, b);
+    return ok && b->nin;
+}
+
+/* All that is in the connection's batches goes back, oldest first, before what is put back
+ * already; positions return to what is committed. */
+void intake_put_back(struct pipe *p, struct batch *b)
+{
+    size_t left = p->nbacklog - p->backlog_at, want = b->nin + left;
+    size_t cap = want ? want : 1;
+    struct intake *all = calloc(cap, sizeof *all);
+    if (!all) { /* nothing is lost: the shard reads again from the committed positions */
+        p->reset_wanted = true;
+        snprintf(p->reset_why, sizeof p->reset_why, "memory");
+        return;
+    }
+    memcpy(all, b->in, b->nin * sizeof *all);
+    memcpy(all + b->nin, p->backlog + p->backlog_at, left * sizeof *all);
+    free(p->backlog);
+    p->backlog = all;
+    p->backlog_cap = cap;
+    p->backlog_at = 0;
+    p->nbacklog = want;
+    b->nin = 0;
+}

@@ -1,0 +1,302 @@
+/* Lanes: the rows of pending that belong to one subject, in order. Read with the batch's load,
+ * never cached; a shard that has no row at all is not asked about. */
+#include "core/engine_internal.h"
+
+#include <string.h>
+
+#define DRAIN_MAX 64
+
+static const char *const state_names[PENDING_STATES] = {
+    [PENDING_EFFECT] = "effect",       [PENDING_TIER] = "tier",         [PENDING_TIMED] = "timed",
+    [PENDING_SCHEDULED] = "scheduled", [PENDING_FOLLOWER] = "follower", [PENDING_HELD] = "held",
+};
+
+const char *pending_state_name(enum pending_state s)
+{
+    return state_names[s];
+}
+
+static enum pending_state state_by_name(const char *s)
+{
+    for (int i = 0; i < PENDING_STATES; i++)
+        if (!strcmp(s, state_names[i]))
+            return (enum pending_state)i;
+    return PENDING_HELD;
+}
+
+struct lane *lane_of(struct batch *b, struct shard *s, const char *subject)
+{
+    char key[1200];
+    size_t n = strlen(subject);
+    if (n > sizeof key - 4)
+        n = sizeof key - 4;
+    memcpy(key, &s->n, 4);
+    memcpy(key + 4, subject, n);
+    struct lane *l = table_get(b->lanes, key, n + 4);
+    if (l)
+        return l;
+    l = arena_get(b->arena, sizeof *l);
+    char *copy = l ? arena_strn(b->arena, subject, n) : NULL;
+    if (!copy || !table_put(b->lanes, key, n + 4, l)) {
+        batch_fail(b, ERR_NO_MEMORY, "lanes");
+        return NULL;
+    }
+    l->subject = copy;
+    l->shard = s;
+    return l;
+}
+
+void lane_ask(struct batch *b, struct lane *l, bool drain)
+{
+    (void)b;
+    if (!l)
+        return;
+    l->asked = true;
+    l->drain |= drain;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static struct bytes copied(struct arena *a, struct bytes b)
+{
+    struct bytes out = {.p = b.p ? arena_copy(a, b.p, b.n ? b.n : 1) : NULL, .n = b.n};
+    return out;
+}
+
+static const char *copied_text(struct arena *a, const PGresult *r, int row, int col)
+{
+    const char *s = pg_text(r, row, col);
+    return s ? arena_str(a, s) : NULL;
+}
+
+/* Columns 4 and on of lane_find. */
+static void read_pending(struct arena *a, const PGresult *r, int i, struct lane *l,
+                         struct pending *p)
+{
+    p->shard = l->shard->n;
+    p->subject = l->subject;
+    p->pos = pg_int8(r, i, 4);
+    struct bytes digest = pg_bytes(r, i, 5);
+    if (digest.n == 16)
+        memcpy(p->digest, digest.p, 16);
+    p->day = pg_day(r, i, 6);
+    p->command_id = copied_text(a, r, i, 7);
+    p->type = copied_text(a, r, i, 8);
+    p->state = state_by_name(pg_text(r, i, 9));
+    p->compensating = pg_int8(r, i, 10);
+    p->attempt = (int)pg_int8(r, i, 11);
+    p->due_ms = pg_time(r, i, 12);
+    p->accepted_ms = pg_time(r, i, 13);
+    p->first_failed_ms = pg_time(r, i, 14);
+    p->error_code = copied_text(a, r, i, 15);
+    p->error_class = copied_text(a, r, i, 16);
+    p->error_message = copied_text(a, r, i, 17);
+    p->topic = copied_text(a, r, i, 18);
+    p->partition = (int32_t)pg_int8(r, i, 19);
+    p->record_offset = pg_int8(r, i, 20);
+    p->record_ms = pg_time(r, i, 21);
+    p->key = copied(a, pg_bytes(r, i, 22));
+    p->headers = copied(a, pg_bytes(r, i, 23));
+    p->value = copied(a, pg_bytes(r, i, 24));
+}
+
+static struct shard *shard_by_n(struct batch *b, int n)
+{
+    for (size_t i = 0; i < b->pipe->nshards; i++)
+        if (b->pipe->shards[i]->n == n)
+            return b->pipe->shards[i];
+    return NULL;
+}
+
+static void on_lanes(void *arg, const PGresult *r)
+{
+    struct batch *b = arg;
+    for (int i = 0; i < PQntuples(r) && !b->failed; i++) {
+        struct shard *s = shard_by_n(b, (int)pg_int8(r, i, 0));
+        struct lane *l = s ? lane_of(b, s, pg_text(r, i, 1)) : NULL;
+        if (!l)
+            continue;
+        l->rows = pg_int8(r, i, 2);
+        l->bytes = pg_int8(r, i, 3);
+        if (!l->loaded)
+            l->loaded = arena_array(b->arena, DRAIN_MAX, sizeof *l->loaded);
+        if (!l->loaded) {
+            batch_fail(b, ERR_NO_MEMORY, "lanes");
+            return;
+        }
+        if (l->nloaded < DRAIN_MAX)
+            read_pending(b->arena, r, i, l, &l->loaded[l->nloaded++]);
+    }
+}
+
+static void on_scheduled(void *arg, const PGresult *r)
+{
+    struct batch *b = arg;
+    for (int i = 0; i < PQntuples(r) && !b->failed; i++) {
+        struct shard *s = shard_by_n(b, (int)pg_int8(r, i, 0));
+        struct lane *l = s ? lane_of(b, s, pg_text(r, i, 1)) : NULL;
+        struct pending *p = l ? arena_get(b->arena, sizeof *p) : NULL;
+        if (!p) {
+            batch_fail(b, ERR_NO_MEMORY, "lanes");
+            return;
+        }
+        read_pending(b->arena, r, i, l, p);
+        l->scheduled = p;
+    }
+}
+
+static void load_scheduled(struct batch *b)
+{
+    struct args *a = batch_args(b);
+    size_t n = 0;
+    args_text(a, b->pipe->e->ops->name);
+    for (int column = 0; column < 3; column++) {
+        args_array(a, column == 0 ? OID_INT4 : column == 1 ? OID_TEXT : OID_BYTEA);
+        for (size_t i = 0; i < b->nin; i++) {
+            const struct intake *in = &b->in[i];
+            if (in->kind != ITEM_RESUME)
+                continue;
+            if (column == 0)
+                item_int4(a, in->shard->n), n++;
+            else if (column == 1)
+                item_text(a, in->ref->subject);
+            else
+                item_bytes(a, (struct bytes){in->ref->digest, 16});
+        }
+        args_array_end(a);
+    }
+    if (n)
+        pg_query(b->pipe->pg, SQL_LANE_SCHEDULED, a, on_scheduled, b);
+}
+
+void lane_load(struct batch *b)
+{
+    struct args *a = batch_args(b);
+    size_t n = 0;
+    args_text(a, b->pipe->e->ops->name);
+    for (int column = 0; column < 3; column++) {
+        args_array(a, column == 1 ? OID_TEXT : OID_INT4);
+        for (size_t i = 0; i < table_count(b->lanes); i++) {
+            const struct lane *l = table_at(b->lanes, i)->value;
+            if (!l->asked)
+                continue;
+            if (column == 0)
+                item_int4(a, l->shard->n), n++;
+            else if (column == 1)
+                item_text(a, l->subject);
+            else
+                item_int4(a, l->drain ? DRAIN_MAX : 1);
+        }
+        args_array_end(a);
+    }
+    if (n)
+        pg_query(b->pipe->pg, SQL_LANE_FIND, a, on_lanes, b);
+    load_scheduled(b);
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+void lane_write(struct batch *b, int op, const struct pending *row)
+{
+    struct lane_write *w = grown(b->lane_writes, &b->lane_writes_cap, b->nlane_writes + 1, sizeof *w);
+    if (!w) {
+        batch_fail(b, ERR_NO_MEMORY, "pending rows");
+        return;
+    }
+    b->lane_writes = w;
+    w[b->nlane_writes].op = op;
+    w[b->nlane_writes++].row = *row;
+}
+
+static size_t count_op(const struct batch *b, int op)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->nlane_writes; i++)
+        n += (int)b->lane_writes[i].op == op;
+    return n;
+}
+
+#define COLUMN(a, b, want, oid, put)                                                               \
+    do {                                                                                           \
+        args_array((a), (oid));                                                                    \
+        for (size_t i_ = 0; i_ < (b)->nlane_writes; i_++) {                                        \
+            const struct pending *p = &(b)->lane_writes[i_].row;                                   \
+            if ((int)(b)->lane_writes[i_].op == (int)(want))                                       \
+                put;                                                                               \
+        }                                                                                          \
+        args_array_end(a);                                                                         \
+    } while (0)
+
+static void put_where(struct args *a, struct batch *b, int op)
+{
+    args_text(a, b->pipe->e->ops->name);
+    COLUMN(a, b, op, OID_INT4, item_int4(a, p->shard));
+    COLUMN(a, b, op, OID_TEXT, item_text(a, p->subject));
+    COLUMN(a, b, op, OID_INT8, item_int8(a, p->pos));
+}
+
+static void put_failure(struct args *a, struct batch *b, int op)
+{
+    COLUMN(a, b, op, OID_TIMESTAMPTZ, item_time(a, p->first_failed_ms));
+    COLUMN(a, b, op, OID_TEXT, item_text(a, p->error_code));
+    COLUMN(a, b, op, OID_TEXT, item_text(a, p->error_class));
+    COLUMN(a, b, op, OID_TEXT, item_text(a, p->error_message));
+}
+
+static void commit_deletes(struct batch *b, size_t n)
+{
+    struct args *a = batch_args(b);
+    put_where(a, b, LANE_DELETE);
+    args_int8(a, (int64_t)n);
+    pg_query(b->pipe->pg, SQL_LANE_DELETE, a, NULL, NULL);
+}
+
+static void commit_updates(struct batch *b, size_t n)
+{
+    struct args *a = batch_args(b);
+    put_where(a, b, LANE_UPDATE);
+    COLUMN(a, b, LANE_UPDATE, OID_TEXT, item_text(a, pending_state_name(p->state)));
+    COLUMN(a, b, LANE_UPDATE, OID_BOOL, item_bool(a, p->compensating));
+    COLUMN(a, b, LANE_UPDATE, OID_INT4, item_int4(a, p->attempt));
+    COLUMN(a, b, LANE_UPDATE, OID_TIMESTAMPTZ, item_time(a, p->due_ms));
+    put_failure(a, b, LANE_UPDATE);
+    args_int8(a, (int64_t)n);
+    pg_query(b->pipe->pg, SQL_LANE_UPDATE, a, NULL, NULL);
+}
+
+static void commit_inserts(struct batch *b)
+{
+    struct args *a = batch_args(b);
+    args_text(a, b->pipe->e->ops->name);
+    COLUMN(a, b, LANE_INSERT, OID_INT4, item_int4(a, p->shard));
+    COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->subject));
+    COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, (struct bytes){p->digest, 16}));
+    COLUMN(a, b, LANE_INSERT, OID_DATE, item_date(a, p->day));
+    COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->command_id));
+    COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->type));
+    COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, pending_state_name(p->state)));
+    COLUMN(a, b, LANE_INSERT, OID_BOOL, item_bool(a, p->compensating));
+    COLUMN(a, b, LANE_INSERT, OID_INT4, item_int4(a, p->attempt));
+    COLUMN(a, b, LANE_INSERT, OID_TIMESTAMPTZ, item_time(a, p->due_ms));
+    COLUMN(a, b, LANE_INSERT, OID_TIMESTAMPTZ, item_time(a, p->accepted_ms));
+    put_failure(a, b, LANE_INSERT);
+    COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->topic));
+    COLUMN(a, b, LANE_INSERT, OID_INT4, item_int4(a, p->partition));
+    COLUMN(a, b, LANE_INSERT, OID_INT8, item_int8(a, p->record_offset));
+    COLUMN(a, b, LANE_INSERT, OID_TIMESTAMPTZ, item_time(a, p->record_ms));
+    COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->key));
+    COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->headers));
+    COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->value));
+    pg_query(b->pipe->pg, SQL_LANE_INSERT, a, NULL, NULL);
+}
+
+void lane_commit(struct batch *b)
+{
+    size_t deletes = count_op(b, LANE_DELETE), updates = count_op(b, LANE_UPDATE);
+    if (deletes)
+        commit_deletes(b, deletes);
+    if (updates)
+        commit_updates(b, updates);
+    if (deletes + updates < b->nlane_writes)
+        commit_inserts(b);
+}

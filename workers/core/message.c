@@ -1,0 +1,450 @@
+/* Outgoing messages: every one is a row of the ledger, committed with what it tells about, and
+ * published from there. Headers are made anew at each hop, never appended (DESIGN). */
+#include "core/engine_internal.h"
+
+#include "core/digest.h"
+#include "core/metric.h"
+#include "core/uuid.h"
+
+#include "version.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#define MESSAGE_MAX (512 * 1024)
+
+void command_name_of(const struct item *it, struct command_name *out)
+{
+    *out = (struct command_name){.id = it->cmd.id, .correlation_id = it->cmd.correlation_id,
+                                 .type = it->cmd.type, .time_ms = it->cmd.time_ms};
+    memcpy(out->digest, it->cmd.digest, 16);
+}
+
+struct ledger_row *ledger_add(struct batch *b, struct shard *s)
+{
+    struct ledger_row *l = grown(b->ledger, &b->ledger_cap, b->nledger + 1, sizeof *l);
+    if (!l) {
+        batch_fail(b, ERR_NO_MEMORY, "ledger");
+        return NULL;
+    }
+    b->ledger = l;
+    l = &l[b->nledger++];
+    *l = (struct ledger_row){.shard = s, .partition = -1};
+    size_t i = 0;
+    while (b->pipe->shards[i] != s)
+        i++;
+    l->seq = ++b->seq_new[i];
+    return l;
+}
+
+/* ---- streams ------------------------------------------------------------------------------- */
+
+struct stream *stream_of(struct batch *b, const char *subject)
+{
+    struct engine *e = b->pipe->e;
+    struct stream *s = e->ops->stream ? e->ops->stream(e->worker, b, subject) : NULL;
+    if (s)
+        return s;
+    size_t n = strlen(subject);
+    struct stray *stray = table_get(b->strays, subject, n);
+    if (!stray) {
+        stray = arena_get(b->arena, sizeof *stray);
+        if (!stray || !(stray->subject = arena_str(b->arena, subject)) ||
+            !table_put(b->strays, subject, n, stray)) {
+            batch_fail(b, ERR_NO_MEMORY, "streams");
+            return NULL;
+        }
+    }
+    return &stray->stream;
+}
+
+/* ---- headers ------------------------------------------------------------------------------- */
+
+static void put_time(struct buf *h, const char *name, int64_t ms)
+{
+    char text[25];
+    clock_format(ms, text);
+    header_put(h, name, text);
+}
+
+static void put_int(struct buf *h, const char *name, int64_t v)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)v);
+    header_put(h, name, text);
+}
+
+static void put_if(struct buf *h, const char *name, const char *value)
+{
+    if (value)
+        header_put(h, name, value);
+}
+
+static struct bytes kept(struct batch *b, const struct buf *block)
+{
+    void *copy = buf_ok(block) ? arena_copy(b->arena, block->p, block->n) : NULL;
+    if (!copy)
+        batch_fail(b, ERR_NO_MEMORY, "message");
+    return (struct bytes){copy, block->n};
+}
+
+static void derived_id(char out[static UUID_TEXT], const uint8_t *command, const char *what,
+                       const char *subject, int64_t index)
+{
+    struct bytes parts[] = {{command, 16},
+                            {(const uint8_t *)what, strlen(what)},
+                            {(const uint8_t *)subject, strlen(subject)},
+                            {(const uint8_t *)&index, sizeof index}};
+    uint8_t digest[16], uuid[16];
+    digest16(digest, parts, LEN(parts));
+    uuid_of_digest(digest, uuid);
+    uuid_format(uuid, out);
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+static char outcome_char(const char *outcome)
+{
+    return outcome[0] == 'd' && outcome[1] == 'o' ? 'a' : outcome[0]; /* done a, refused r, … */
+}
+
+/* The key that keeps an event behind the other events of its root. */
+static struct bytes event_key(const struct item *it, const char *subject)
+{
+    if (it->cmd.key.p && it->cmd.key.n)
+        return it->cmd.key;
+    return (struct bytes){(const uint8_t *)subject, strlen(subject)};
+}
+
+void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
+{
+    struct engine *e = b->pipe->e;
+    struct stream *stream = ev->stream ? ev->stream : stream_of(b, ev->subject);
+    struct command_name own;
+    command_name_of(it, &own);
+    const struct command_name *cause = ev->command ? ev->command : &own;
+    struct ledger_row *row = stream ? ledger_add(b, it->shard) : NULL;
+    if (!row)
+        return;
+    char id[UUID_TEXT], type[96], source[64];
+    derived_id(id, cause->digest, ev->type, ev->subject, stream->sequence + 1);
+    snprintf(type, sizeof type, "drawbridge.%s", ev->type);
+    snprintf(source, sizeof source, "/drawbridge/%s", e->ops->name);
+    auto_buf struct buf h;
+    buf_init(&h, 16384);
+    header_put(&h, "ce_specversion", "1.0");
+    header_put(&h, "ce_id", id);
+    header_put(&h, "ce_source", source);
+    header_put(&h, "ce_type", type);
+    header_put(&h, "ce_subject", ev->subject);
+    put_time(&h, "ce_time", b->now_ms);
+    put_int(&h, "ce_sequence", stream->sequence + 1);
+    put_if(&h, "ce_correlationid", cause->correlation_id ? cause->correlation_id : cause->id);
+    put_if(&h, "ce_causationid", cause->id);
+    put_if(&h, "ce_tenant", it->cmd.tenant);
+    put_if(&h, "traceparent", it->cmd.traceparent);
+    put_if(&h, "drawbridge-outcome", ev->outcome);
+    header_put(&h, "content-type", "application/json");
+    row->topic = "drawbridge.events";
+    row->key = event_key(it, ev->subject);
+    row->headers = kept(b, &h);
+    row->value = (struct bytes){arena_copy(b->arena, ev->data, ev->data_n), ev->data_n};
+    row->ce_id = arena_str(b->arena, id);
+    row->type = arena_str(b->arena, type);
+    row->subject = arena_str(b->arena, ev->subject);
+    row->outcome = ev->outcome;
+    row->command = arena_copy(b->arena, cause->digest, 16);
+    if (!row->value.p || !row->ce_id || !row->type || !row->subject || !row->command) {
+        batch_fail(b, ERR_NO_MEMORY, "event");
+        return;
+    }
+    row->sequence = ++stream->sequence;
+    row->prev_consumer = stream->consumer;
+    row->prev_shard = stream->shard;
+    row->prev_seq = stream->seq;
+    stream->consumer = e->ops->name;
+    stream->shard = it->shard->n;
+    stream->seq = row->seq;
+    stream->dirty = true;
+    bool ends_own = !ev->command || !memcmp(ev->command->digest, it->cmd.digest, 16);
+    if (ev->outcome && !(ends_own && it->no_inbox))
+        settle_inbox_close(b, cause, outcome_char(ev->outcome), row);
+}
+
+void batch_command(struct batch *b, struct item *it, const char *topic, const char *type,
+                   const char *subject, const char *data, size_t data_n)
+{
+    struct engine *e = b->pipe->e;
+    struct ledger_row *row = ledger_add(b, it->shard);
+    if (!row)
+        return;
+    char id[UUID_TEXT], full[96], source[64];
+    derived_id(id, it->cmd.digest, type, subject, 0);
+    snprintf(full, sizeof full, "drawbridge.%s", type);
+    snprintf(source, sizeof source, "/drawbridge/%s", e->ops->name);
+    auto_buf struct buf h;
+    buf_init(&h, 16384);
+    header_put(&h, "ce_specversion", "1.0");
+    header_put(&h, "ce_id", id);
+    header_put(&h, "ce_source", source);
+    header_put(&h, "ce_type", full);
+    header_put(&h, "ce_subject", subject);
+    put_time(&h, "ce_time", b->now_ms);
+    put_if(&h, "ce_correlationid", it->cmd.correlation_id ? it->cmd.correlation_id : it->cmd.id);
+    put_if(&h, "ce_causationid", it->cmd.id);
+    put_if(&h, "ce_tenant", it->cmd.tenant);
+    put_if(&h, "traceparent", it->cmd.traceparent);
+    header_put(&h, "content-type", "application/json");
+    row->topic = topic;
+    row->key = it->cmd.key;
+    row->headers = kept(b, &h);
+    row->value = (struct bytes){arena_copy(b->arena, data, data_n), data_n};
+    row->ce_id = arena_str(b->arena, id);
+    row->type = arena_str(b->arena, full);
+    row->subject = arena_str(b->arena, subject);
+    row->command = it->cmd.digest;
+    if (!row->value.p || !row->ce_id || !row->type || !row->subject)
+        batch_fail(b, ERR_NO_MEMORY, "command");
+}
+
+void batch_message(struct batch *b, struct item *it, const struct message_out *m)
+{
+    struct ledger_row *row = ledger_add(b, it->shard);
+    if (!row)
+        return;
+    row->topic = m->topic;
+    row->key = m->key;
+    row->headers = m->headers;
+    row->value = m->value;
+    row->ce_id = m->ce_id;
+    row->type = m->type;
+    row->subject = m->subject;
+    row->sequence = m->sequence;
+    row->command = it->cmd.digest;
+}
+
+/* ---- hops ---------------------------------------------------------------------------------- */
+
+/* Headers that belong to one hop: dropped when the message goes on. */
+static bool is_hop_header(const char *name)
+{
+    static const char *const names[] = {"drawbridge-attempt", "drawbridge-not-before",
+                                        "drawbridge-first-failed-at", "drawbridge-last-error"};
+    for (size_t i = 0; i < LEN(names); i++)
+        if (!strcmp(name, names[i]))
+            return true;
+    return false;
+}
+
+static void put_original(struct buf *h, const struct record *r, bool drop_hop)
+{
+    for (size_t i = 0; r && i < r->nheaders; i++)
+        if (!drop_hop || !is_hop_header(r->headers[i].name))
+            header_put_bytes(h, r->headers[i].name, r->headers[i].value);
+}
+
+static const char *topic_name(struct batch *b, const char *suffix)
+{
+    const char *name = arena_printf(b->arena, "%s%s", b->pipe->e->ops->topic, suffix);
+    if (!name)
+        batch_fail(b, ERR_NO_MEMORY, "topic name");
+    return name ? name : "";
+}
+
+void message_ticket(struct batch *b, struct item *it, const struct pending *row, int tier)
+{
+    struct ledger_row *out = ledger_add(b, it->shard);
+    if (!out)
+        return;
+    auto_buf struct buf h;
+    buf_init(&h, MESSAGE_MAX);
+    put_original(&h, it->cmd.record, true);
+    put_int(&h, "drawbridge-attempt", row->attempt);
+    put_time(&h, "drawbridge-not-before", row->due_ms);
+    put_time(&h, "drawbridge-first-failed-at", row->first_failed_ms ? row->first_failed_ms : b->now_ms);
+    auto_buf struct buf why;
+    buf_init(&why, 2048);
+    buf_printf(&why, "%s: %s", row->error_code ? row->error_code : "unknown",
+               row->error_message ? row->error_message : "");
+    header_put(&h, "drawbridge-last-error", buf_ok(&why) ? (const char *)why.p : "unknown");
+    char suffix[32];
+    snprintf(suffix, sizeof suffix, ".retry.%s", tier_names[tier]);
+    out->topic = topic_name(b, suffix);
+    out->partition = it->shard->n;
+    out->key = it->cmd.key;
+    out->value = row->value;
+    out->headers = kept(b, &h);
+    out->type = "ticket";
+    out->subject = row->subject;
+    out->command = it->cmd.digest;
+}
+
+static void put_error(struct buf *d, const struct err *err)
+{
+    buf_str(d, "{\"code\":");
+    buf_json_str(d, err_name(err->code), strlen(err_name(err->code)));
+    buf_printf(d, ",\"class\":\"%s\",\"message\":", err_class_name(err_class(err->code)));
+    buf_json_str(d, err->message, strlen(err->message));
+    buf_str(d, ",\"hint\":");
+    buf_json_str(d, err_hint(err->code), strlen(err_hint(err->code)));
+    buf_str(d, "}");
+}
+
+static void put_key_str(struct buf *d, const char *key, const char *value)
+{
+    buf_printf(d, "\"%s\":", key);
+    if (value)
+        buf_json_str(d, value, strlen(value));
+    else
+        buf_str(d, "null");
+}
+
+void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max)
+{
+    auto_buf struct buf d;
+    buf_init(&d, MESSAGE_MAX);
+    char due[25];
+    clock_format(row->due_ms, due);
+    buf_str(&d, "{");
+    put_key_str(&d, "commandId", it->cmd.id);
+    buf_str(&d, ",");
+    put_key_str(&d, "commandType", it->cmd.type);
+    buf_printf(&d, ",\"attempt\":%d,\"attemptsMax\":%d,\"notBefore\":\"%s\",\"error\":", row->attempt,
+               attempts_max, due);
+    struct err err = {0};
+    (void)err_set(&err, row->error_code ? err_by_name(row->error_code) : ERR_PROVIDER_FAILED, "%s",
+                  row->error_message ? row->error_message : "");
+    put_error(&d, &err);
+    buf_str(&d, "}");
+    if (!buf_ok(&d)) {
+        batch_fail(b, ERR_NO_MEMORY, "event");
+        return;
+    }
+    batch_event(b, it, &(struct event_out){.type = "command.retrying", .subject = it->cmd.subject,
+                                           .data = (const char *)d.p, .data_n = d.n});
+}
+
+void message_reroute(struct batch *b, struct item *it, int32_t partition)
+{
+    struct ledger_row *out = ledger_add(b, it->shard);
+    if (!out)
+        return;
+    const struct record *r = it->cmd.record;
+    auto_buf struct buf h;
+    buf_init(&h, MESSAGE_MAX);
+    put_original(&h, r, false);
+    out->topic = b->pipe->e->ops->topic;
+    out->partition = partition;
+    out->key = r->key;
+    out->value = r->value;
+    out->headers = h.n ? kept(b, &h) : (struct bytes){(const uint8_t *)"", 0};
+    out->type = "reroute";
+    metric_add(METRIC_MISROUTED, NULL, 1);
+    log_warn(&b->pipe->e->cx, "record.misrouted", KV_INT("partition", r->partition),
+             KV_INT("offset", r->offset), KV_INT("right", partition),
+             KV_STR("hint", "publishers must use the murmur2 partitioner"));
+}
+
+/* ---- dead letters -------------------------------------------------------------------------- */
+
+static const char *problems_json(struct batch *b, const struct item *it)
+{
+    auto_buf struct buf d;
+    buf_init(&d, MESSAGE_MAX);
+    buf_str(&d, "[");
+    for (size_t i = 0; it->problems && i < it->problems->n; i++) {
+        const struct problem *p = &it->problems->list[i];
+        buf_str(&d, i ? ",{" : "{");
+        put_key_str(&d, "pointer", p->place);
+        buf_str(&d, ",");
+        put_key_str(&d, "message", p->message);
+        buf_str(&d, "}");
+    }
+    buf_str(&d, "]");
+    const char *text = buf_ok(&d) ? arena_str(b->arena, (const char *)d.p) : NULL;
+    if (!text)
+        batch_fail(b, ERR_NO_MEMORY, "problems");
+    return text ? text : "[]";
+}
+
+static void dlq_headers(struct buf *h, struct batch *b, const struct item *it, const struct err *err,
+                        int attempts)
+{
+    const struct record *r = it->cmd.record;
+    char group[96];
+    snprintf(group, sizeof group, "drawbridge.%s", b->pipe->e->ops->name);
+    put_original(h, r, false);
+    header_put(h, "__dlq.errors.topic", r->topic);
+    put_int(h, "__dlq.errors.partition", r->partition);
+    put_int(h, "__dlq.errors.offset", r->offset);
+    header_put(h, "__dlq.errors.group", group);
+    put_int(h, "__dlq.errors.delivery.count", attempts ? attempts : 1);
+    header_put(h, "__dlq.errors.message", err->message);
+    header_put(h, "drawbridge-failure-class", err_class_name(err_class(err->code)));
+    header_put(h, "drawbridge-reason", err_name(err->code));
+    if (r->timestamp_ms > 0)
+        put_time(h, "drawbridge-original-time", r->timestamp_ms);
+    header_put(h, "drawbridge-worker-version", DRAWBRIDGE_VERSION);
+}
+
+static void dead_event(struct batch *b, struct item *it, const struct err *err, int attempts,
+                       const char *problems)
+{
+    const struct record *r = it->cmd.record;
+    const char *subject = it->cmd.subject;
+    if (!subject)
+        subject = arena_printf(b->arena, "record/%s.%d.%lld", r->topic, (int)r->partition, (long long)r->offset);
+    auto_buf struct buf d;
+    buf_init(&d, MESSAGE_MAX);
+    buf_str(&d, "{");
+    put_key_str(&d, "commandId", it->cmd.id);
+    buf_str(&d, ",");
+    put_key_str(&d, "commandType", it->cmd.type);
+    buf_str(&d, ",");
+    put_key_str(&d, "class", err_class_name(err_class(err->code)));
+    buf_str(&d, ",");
+    put_key_str(&d, "code", err_name(err->code));
+    buf_str(&d, ",");
+    put_key_str(&d, "message", err->message);
+    buf_str(&d, ",");
+    put_key_str(&d, "hint", err_hint(err->code));
+    buf_printf(&d, ",\"attempts\":%d,\"problems\":%s,\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld}",
+               attempts, problems, r->topic, (int)r->partition, (long long)r->offset);
+    if (!subject || !buf_ok(&d)) {
+        batch_fail(b, ERR_NO_MEMORY, "event");
+        return;
+    }
+    bool reuse = err->code == ERR_ID_REUSED; /* the id's own outcome is another's */
+    batch_event(b, it, &(struct event_out){.type = "command.dead", .subject = subject,
+                                           .data = (const char *)d.p, .data_n = d.n,
+                                           .outcome = reuse ? NULL : "dead"});
+}
+
+void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts)
+{
+    struct dead_row *dead = grown(b->dead, &b->dead_cap, b->ndead + 1, sizeof *dead);
+    struct ledger_row *out = dead ? ledger_add(b, it->shard) : NULL;
+    if (!out) {
+        batch_fail(b, ERR_NO_MEMORY, "dead letters");
+        return;
+    }
+    b->dead = dead;
+    const char *problems = problems_json(b, it);
+    dead[b->ndead++] = (struct dead_row){.it = it, .err = *err, .attempts = attempts, .problems = problems};
+    auto_buf struct buf h;
+    buf_init(&h, MESSAGE_MAX);
+    dlq_headers(&h, b, it, err, attempts);
+    out->topic = topic_name(b, ".dlq");
+    out->partition = it->shard->n;
+    out->key = it->cmd.record->key;
+    out->value = it->cmd.record->value;
+    out->headers = kept(b, &h);
+    out->type = "dead_letter";
+    out->subject = it->cmd.subject;
+    out->command = it->cmd.id ? it->cmd.digest : NULL;
+    dead_event(b, it, err, attempts, problems);
+    metric_add(METRIC_DEAD_LETTERS, err_class_name(err_class(err->code)), 1);
+    metric_add(METRIC_COMMANDS, "dead", 1);
+    log_warn(&b->pipe->e->cx, "command.dead", KV_STR("command", it->cmd.id), KV_STR("type", it->cmd.type),
+             KV_STR("subject", it->cmd.subject), KV_INT("attempts", attempts), KV_ERR(err));
+}

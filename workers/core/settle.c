@@ -1,0 +1,477 @@
+/* Settling: every item of a batch is admitted, decided, and its verdict turned into rows. After
+ * this each record is applied, duplicate, dead, or a row of pending. */
+#include "core/engine_internal.h"
+
+#include "core/envelope.h"
+#include "core/metric.h"
+#include "core/murmur2.h"
+
+#include <string.h>
+
+#define LANE_ROWS_MAX 1000
+#define LANE_BYTES_MAX (1024 * 1024)
+#define SKEW_MS 300000               /* how far ahead of us a publisher's clock may be */
+#define SCHEDULE_MAX_MS 2592000000LL /* 30 days */
+
+/* ---- inbox --------------------------------------------------------------------------------- */
+
+static struct inbox_write *inbox_find_write(struct batch *b, const uint8_t *digest)
+{
+    const struct inbox_write *w = table_get(b->seen, digest, 16);
+    return w ? &b->inbox_writes[(uintptr_t)w - 1] : NULL;
+}
+
+static struct inbox_write *inbox_write_new(struct batch *b, const uint8_t *digest)
+{
+    struct inbox_write *w = grown(b->inbox_writes, &b->inbox_cap, b->ninbox + 1, sizeof *w);
+    if (w)
+        b->inbox_writes = w;
+    /* The table holds index + 1, because the array moves as it grows. */
+    if (!w || !table_put(b->seen, digest, 16, (void *)(uintptr_t)(b->ninbox + 1))) {
+        batch_fail(b, ERR_NO_MEMORY, "inbox");
+        return NULL;
+    }
+    w = &b->inbox_writes[b->ninbox++];
+    *w = (struct inbox_write){.outcome = 'o'};
+    memcpy(w->digest, digest, 16);
+    return w;
+}
+
+static void inbox_open(struct batch *b, const struct item *it)
+{
+    struct inbox_write *w = inbox_write_new(b, it->cmd.digest);
+    if (!w)
+        return;
+    w->insert = true;
+    memcpy(w->payload, it->cmd.payload, 16);
+    w->day = day_of_ms(it->cmd.time_ms);
+    w->shard = it->shard->n;
+}
+
+void settle_inbox_close(struct batch *b, const struct command_name *c, char outcome,
+                        const struct ledger_row *event)
+{
+    struct inbox_write *w = inbox_find_write(b, c->digest);
+    if (!w) {
+        if (!(w = inbox_write_new(b, c->digest)))
+            return;
+        w->day = day_of_ms(c->time_ms);
+    }
+    w->outcome = outcome;
+    w->shard = event->shard->n;
+    w->event_seq = event->seq;
+    w->event_day = day_of_ms(b->now_ms);
+}
+
+/* ---- rows of pending ----------------------------------------------------------------------- */
+
+static struct bytes headers_block(struct batch *b, const struct record *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->nheaders; i++)
+        n += 6 + strlen(r->headers[i].name) + r->headers[i].value.n;
+    auto_buf struct buf block;
+    buf_init(&block, n + 1);
+    for (size_t i = 0; i < r->nheaders; i++)
+        header_put_bytes(&block, r->headers[i].name, r->headers[i].value);
+    void *copy = buf_ok(&block) ? arena_copy(b->arena, block.p ? (void *)block.p : "", block.n + !block.n) : NULL;
+    if (!copy)
+        batch_fail(b, ERR_NO_MEMORY, "headers");
+    return (struct bytes){copy, block.n};
+}
+
+/* The row of a command that has none yet. */
+static struct pending fresh_row(struct batch *b, struct item *it)
+{
+    const struct record *r = it->cmd.record;
+    struct pending p = {
+        .shard = it->shard->n,
+        .subject = it->cmd.subject,
+        .day = day_of_ms(it->cmd.time_ms),
+        .command_id = it->cmd.id,
+        .type = it->cmd.type_short,
+        .attempt = 1,
+        .accepted_ms = b->now_ms,
+        .topic = r->topic,
+        .partition = r->partition,
+        .record_offset = r->offset,
+        .record_ms = r->timestamp_ms > 0 ? r->timestamp_ms : 0,
+        .key = r->key,
+        .headers = headers_block(b, r),
+        .value = r->value,
+    };
+    memcpy(p.digest, it->cmd.digest, 16);
+    return p;
+}
+
+static struct pending row_of(struct batch *b, struct item *it)
+{
+    return it->pending ? *it->pending : fresh_row(b, it);
+}
+
+/* Keeps or makes the row, at the head of its lane: whoever comes later waits. */
+static void open_row(struct batch *b, struct item *it, struct pending *row, enum pending_state state,
+                     int64_t due_ms)
+{
+    struct lane *l = lane_of(b, it->shard, row->subject);
+    if (!l)
+        return;
+    bool stays = it->pending && it->pending->state != PENDING_SCHEDULED;
+    if (it->pending && !stays)
+        lane_write(b, LANE_DELETE, it->pending); /* a scheduled row takes its place in the lane */
+    row->state = state;
+    row->due_ms = due_ms;
+    lane_write(b, stays ? LANE_UPDATE : LANE_INSERT, row);
+    l->rows += !stays;
+    l->bytes += stays ? 0 : (int64_t)row->value.n;
+    l->blocked = true;
+}
+
+static void close_row(struct batch *b, struct item *it)
+{
+    if (!it->pending)
+        return;
+    lane_write(b, LANE_DELETE, it->pending);
+    if (it->pending->state == PENDING_SCHEDULED)
+        return;
+    struct lane *l = lane_of(b, it->shard, it->pending->subject);
+    if (!l)
+        return;
+    l->rows--;
+    l->blocked = false;
+    l->wake = l->rows > 0;
+}
+
+static void follow(struct batch *b, struct item *it, const char *subject)
+{
+    struct pending row = row_of(b, it);
+    struct lane *l = lane_of(b, it->shard, subject);
+    if (!l)
+        return;
+    if (l->rows >= LANE_ROWS_MAX || l->bytes >= LANE_BYTES_MAX) {
+        struct err full = {0};
+        (void)err_set(&full, ERR_LANE_FULL, "%s has %lld commands waiting", subject, (long long)l->rows);
+        message_dead(b, it, &full, 0);
+        close_row(b, it);
+        return;
+    }
+    if (it->pending)
+        close_row(b, it);
+    row.subject = l->subject;
+    row.state = PENDING_FOLLOWER;
+    row.due_ms = 0;
+    lane_write(b, LANE_INSERT, &row);
+    l->rows++;
+    l->bytes += (int64_t)row.value.n;
+}
+
+/* ---- verdicts ------------------------------------------------------------------------------ */
+
+static int delays_n(const int64_t *delays)
+{
+    int n = 0;
+    while (n < DELAYS_MAX && delays[n])
+        n++;
+    return n;
+}
+
+static const int64_t *delays_of(const struct item *it)
+{
+    return it->compensating ? it->type->policy->undo_delays_ms : it->type->policy->delays_ms;
+}
+
+static int tier_of(int64_t delay_ms)
+{
+    for (int t = 0; t < TIERS; t++)
+        if (tier_delay_ms[t] == delay_ms)
+            return t;
+    return -1;
+}
+
+static void remember(struct batch *b, struct pending *row, const struct err *failure)
+{
+    if (!failure->code)
+        return;
+    if (!row->first_failed_ms)
+        row->first_failed_ms = b->now_ms;
+    row->error_code = err_name(failure->code);
+    row->error_class = err_class_name(err_class(failure->code));
+    row->error_message = arena_str(b->arena, failure->message);
+}
+
+static void recall(const struct pending *row, struct err *out)
+{
+    if (row && row->error_code)
+        (void)err_set(out, err_by_name(row->error_code), "%s",
+                      row->error_message ? row->error_message : row->error_code);
+}
+
+static void die(struct batch *b, struct item *it, const struct err *why)
+{
+    struct err err = *why;
+    if (!err.code)
+        recall(it->pending, &err);
+    if (!err.code)
+        (void)err_set(&err, ERR_INTERNAL, "nothing was decided about %s", it->cmd.type);
+    message_dead(b, it, &err, it->attempt);
+    close_row(b, it);
+}
+
+/* The row's attempt is the one about to be made. */
+static void retry(struct batch *b, struct item *it)
+{
+    struct pending row = row_of(b, it);
+    const int64_t *delays = delays_of(it);
+    int64_t after = it->verdict.retry_after_ms;
+    int64_t deadline = it->type->policy->deadline_ms;
+    if (it->attempt > delays_n(delays) || (deadline && b->now_ms - row.accepted_ms > deadline)) {
+        struct err spent = it->verdict.failure;
+        if (!spent.code)
+            (void)err_set(&spent, ERR_ATTEMPTS_EXHAUSTED, "%s: no attempt is left", it->cmd.type);
+        die(b, it, &spent);
+        return;
+    }
+    remember(b, &row, &it->verdict.failure);
+    int tier = after ? -1 : tier_of(delays[it->attempt - 1]);
+    int64_t due = b->now_ms + (after ? after : delays[it->attempt - 1]);
+    row.attempt = it->attempt + 1;
+    bool in_tier = tier >= 0 && it->shard->tier_q[tier];
+    open_row(b, it, &row, in_tier ? PENDING_TIER : PENDING_TIMED, due);
+    if (in_tier)
+        message_ticket(b, it, &row, tier);
+    message_retrying(b, it, &row, delays_n(delays) + 1);
+    metric_add(METRIC_RETRIES, in_tier ? tier_names[tier] : "timed", 1);
+}
+
+static void start_effect(struct batch *b, struct item *it)
+{
+    struct pending row = row_of(b, it);
+    if (it->verdict.compensating && !it->compensating) {
+        row.compensating = it->compensating = true;
+        it->attempt = 1;
+        if (it->verdict.keep_failure)
+            remember(b, &row, &it->verdict.failure);
+    }
+    row.attempt = it->attempt;
+    open_row(b, it, &row, PENDING_EFFECT, 0);
+    struct effect_start *f = grown(b->effects, &b->effects_cap, b->neffects + 1, sizeof *f);
+    if (!f) {
+        batch_fail(b, ERR_NO_MEMORY, "effects");
+        return;
+    }
+    b->effects = f;
+    f[b->neffects++] = (struct effect_start){.it = it, .effect = it->verdict.effect};
+}
+
+static void poll_later(struct batch *b, struct item *it)
+{
+    struct pending row = row_of(b, it);
+    int64_t deadline = it->type->policy->deadline_ms;
+    if (deadline && b->now_ms - row.accepted_ms > deadline) {
+        struct err late = {0};
+        (void)err_set(&late, ERR_EXPIRED, "%s was not done within its deadline", it->cmd.type);
+        die(b, it, &late);
+        return;
+    }
+    open_row(b, it, &row, PENDING_TIMED, it->verdict.due_ms);
+}
+
+static void apply_verdict(struct batch *b, struct item *it)
+{
+    static const char *const counted[] = {[VERDICT_DONE] = "done",
+                                          [VERDICT_REFUSED] = "refused",
+                                          [VERDICT_CANCELLED] = "cancelled"};
+    switch (it->verdict.kind) {
+    case VERDICT_NONE:
+        if (it->kind != ITEM_DUE)
+            die(b, it, &it->verdict.failure);
+        return;
+    case VERDICT_DONE:
+    case VERDICT_REFUSED:
+    case VERDICT_CANCELLED:
+        if (it->kind != ITEM_DUE)
+            metric_add(METRIC_COMMANDS, counted[it->verdict.kind], 1);
+        close_row(b, it);
+        return;
+    case VERDICT_HANDOVER:
+        close_row(b, it);
+        return;
+    case VERDICT_DEAD:
+        die(b, it, &it->verdict.failure);
+        return;
+    case VERDICT_EFFECT:
+        start_effect(b, it);
+        return;
+    case VERDICT_RETRY:
+        retry(b, it);
+        return;
+    case VERDICT_POLL:
+        poll_later(b, it);
+        return;
+    case VERDICT_LANE: {
+        follow(b, it, it->verdict.lane);
+        struct lane *l = lane_of(b, it->shard, it->verdict.lane);
+        if (l)
+            l->wake = true; /* should its head be gone already */
+        return;
+    }
+    }
+}
+
+static void decide(struct batch *b, struct item *it)
+{
+    struct engine *e = b->pipe->e;
+    if (it->type && it->type->policy)
+        it->last = it->attempt > delays_n(delays_of(it));
+    if (it->kind == ITEM_OUTCOME || it->pending) {
+        struct err remembered = {0};
+        recall(it->pending, &remembered);
+        it->verdict.failure = (struct err){0};
+    }
+    e->ops->decide(e->worker, b, it);
+    if (!b->failed)
+        apply_verdict(b, it);
+}
+
+/* ---- records ------------------------------------------------------------------------------- */
+
+static void again(struct batch *b, const struct inbox_row *row)
+{
+    if (!row->has_event)
+        return;
+    struct ledger_row *g = grown(b->again, &b->again_cap, b->nagain + 1, sizeof *g);
+    if (!g) {
+        batch_fail(b, ERR_NO_MEMORY, "outcomes");
+        return;
+    }
+    b->again = g;
+    g[b->nagain++] = row->event;
+}
+
+/* True when the id is known: then it is settled here, as a duplicate or a reuse. */
+static bool known_id(struct batch *b, struct item *it)
+{
+    const struct inbox_write *mine = inbox_find_write(b, it->cmd.digest);
+    const struct inbox_row *row = table_get(b->inbox, it->cmd.digest, 16);
+    if (!(mine && mine->insert) && !row)
+        return false;
+    if (memcmp(mine && mine->insert ? mine->payload : row->payload, it->cmd.payload, 16)) {
+        struct err reuse = {0};
+        (void)err_set(&reuse, ERR_ID_REUSED, "id %s of %s came before with other content", it->cmd.id,
+                      it->cmd.source);
+        it->no_inbox = true;
+        message_dead(b, it, &reuse, 0);
+        return true;
+    }
+    metric_add(METRIC_COMMANDS, "duplicate", 1);
+    if (row)
+        again(b, row);
+    return true;
+}
+
+static bool has_usable_id(const struct item *it)
+{
+    return it->cmd.id && it->cmd.source && it->cmd.type && it->cmd.time_ms && !it->no_inbox;
+}
+
+static void schedule(struct batch *b, struct item *it)
+{
+    struct pending row = fresh_row(b, it);
+    row.state = PENDING_SCHEDULED;
+    row.due_ms = it->cmd.not_before_ms;
+    lane_write(b, LANE_INSERT, &row);
+}
+
+static bool time_is_good(struct batch *b, struct item *it)
+{
+    const struct conf *conf = b->pipe->e->conf;
+    int64_t age = b->now_ms - it->cmd.time_ms;
+    if (age <= conf->inbox_horizon && age >= -SKEW_MS && it->cmd.not_before_ms - b->now_ms <= SCHEDULE_MAX_MS)
+        return true;
+    it->no_inbox = true;
+    return err_set(&it->invalid, ERR_TIME_INVALID, "%s",
+                   age > conf->inbox_horizon ? "ce_time is older than the inbox reaches back"
+                   : age < -SKEW_MS          ? "ce_time is in the future"
+                                             : "drawbridge-not-before is more than 30 days ahead");
+}
+
+static void settle_record(struct batch *b, struct item *it)
+{
+    struct engine *e = b->pipe->e;
+    if (e->ops->plain_log) {
+        e->ops->decide(e->worker, b, it);
+        return;
+    }
+    const struct record *r = it->cmd.record;
+    if (r->key.p) {
+        int32_t right = murmur2_partition(r->key.p, r->key.n, e->nshards);
+        if (right != r->partition) {
+            message_reroute(b, it, right);
+            return;
+        }
+    }
+    if (!it->invalid.code && !it->problems)
+        (void)time_is_good(b, it);
+    bool usable = has_usable_id(it);
+    if (usable && known_id(b, it))
+        return;
+    if (usable)
+        inbox_open(b, it);
+    else
+        it->no_inbox = true;
+    if (it->invalid.code) {
+        message_dead(b, it, &it->invalid, 0);
+        return;
+    }
+    struct err expired = {0};
+    if (it->cmd.expiry_ms && it->cmd.expiry_ms <= b->now_ms) {
+        (void)err_set(&expired, ERR_EXPIRED, "its ce_expirytime has passed");
+        message_dead(b, it, &expired, 0);
+        return;
+    }
+    if (it->cmd.not_before_ms > b->now_ms) {
+        schedule(b, it);
+        return;
+    }
+    struct lane *l = lane_of(b, it->shard, it->cmd.subject);
+    if (l && l->rows > 0)
+        follow(b, it, it->cmd.subject);
+    else if (l)
+        decide(b, it);
+}
+
+static void settle_pending(struct batch *b, struct item *it)
+{
+    struct lane *l = lane_of(b, it->shard, it->pending->subject);
+    if (!l)
+        return;
+    if (it->kind == ITEM_FOLLOWER && l->blocked)
+        return; /* somebody before it stays open: its turn comes later */
+    if (it->pending->state == PENDING_SCHEDULED && l->rows > 0) {
+        follow(b, it, it->pending->subject);
+        return;
+    }
+    bool waits = it->pending->state == PENDING_FOLLOWER || it->pending->state == PENDING_SCHEDULED;
+    if (waits && it->cmd.expiry_ms && it->cmd.expiry_ms <= b->now_ms) {
+        struct err expired = {0};
+        (void)err_set(&expired, ERR_EXPIRED, "its ce_expirytime passed while it waited");
+        die(b, it, &expired);
+        return;
+    }
+    decide(b, it);
+}
+
+void settle_all(struct batch *b)
+{
+    for (size_t i = 0; i < b->nitems && !b->failed; i++) {
+        struct item *it = &b->items[i];
+        if (it->kind == ITEM_DUE) {
+            it->no_inbox = true;
+            decide(b, it);
+        } else if (it->pending) {
+            settle_pending(b, it);
+        } else {
+            settle_record(b, it);
+        }
+    }
+}
