@@ -1,5 +1,5 @@
-/* The simulated driver against a real PostgreSQL of its own (DRAWBRIDGE_DATABASE_URL; started by
- * test_drivers.py). Its ledger is the file DRAWBRIDGE_SIMULATED_LEDGER. */
+/* The simulated driver against a real PostgreSQL of its own (DRAWBRIDGE_DATABASE_URL; started and
+ * migrated by test_drivers.py). Its ledger is the file DRAWBRIDGE_SIMULATED_LEDGER. */
 #include "test.h"
 
 #include "core/clock.h"
@@ -8,7 +8,6 @@
 
 #include <jansson.h>
 #include <libpq-fe.h>
-#include <sql.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,10 +37,6 @@ static int number(PGconn *c, const char *text)
     return n;
 }
 
-static void quiet(void *arg, const char *message)
-{
-}
-
 static int group_setup(void **state)
 {
     const char *url = getenv("DRAWBRIDGE_DATABASE_URL");
@@ -56,9 +51,6 @@ static int group_setup(void **state)
         print_error("%s", PQerrorMessage(w.admin));
         return -1;
     }
-    PQsetNoticeProcessor(w.admin, quiet, NULL);
-    for (int i = 0; i < sql_migrations_n; i++)
-        sql(w.admin, sql_migrations[i].text);
     *state = &w;
     return 0;
 }

@@ -27,10 +27,13 @@ def postgres(tmp_path):
         socket_dir = tmp_path / "socket"
         if (tmp_path / "socket-dir").exists():
             socket_dir = pathlib.Path((tmp_path / "socket-dir").read_text().strip())
-        yield {
+        env = {
             "DRAWBRIDGE_DATABASE_URL": f"postgresql:///drawbridge?host={socket_dir}&user=drawbridge",
+            "DRAWBRIDGE_MASTER_KEY_FILE": str(tmp_path / "master.key"),
             "DRAWBRIDGE_SIMULATED_LEDGER": str(tmp_path / "simulated.ledger"),
         }
+        subprocess.run([BUILD / "bin/drawbridge", "migrate"], check=True, env=os.environ | env)
+        yield env
     finally:
         stack("down")
 
