@@ -183,6 +183,7 @@ CREATE TABLE sessions (
     rx_bytes       bigint  NOT NULL, tx_bytes bigint NOT NULL,
     rx_mark        bigint  NOT NULL, rx_mark_at timestamptz,
     stop_command   jsonb,  -- the stop that waits for provisioning to end it
+    start_digest   bytea,  -- of the start that made it
     version        bigint  NOT NULL,
     sequence       bigint  NOT NULL,
     event_consumer text, event_shard int, event_seq bigint,

@@ -397,10 +397,14 @@ static void dead_event(struct batch *b, struct item *it, const struct err *err, 
     auto_buf struct buf d;
     buf_init(&d, MESSAGE_MAX);
     buf_str(&d, "{");
-    put_key_str(&d, "commandId", it->cmd.id);
-    buf_str(&d, ",");
-    put_key_str(&d, "commandType", it->cmd.type);
-    buf_str(&d, ",");
+    if (it->cmd.id) {
+        put_key_str(&d, "commandId", it->cmd.id);
+        buf_str(&d, ",");
+    }
+    if (it->cmd.type) {
+        put_key_str(&d, "commandType", it->cmd.type);
+        buf_str(&d, ",");
+    }
     put_key_str(&d, "class", err_class_name(err_class(err->code)));
     buf_str(&d, ",");
     put_key_str(&d, "code", err_name(err->code));

@@ -7,12 +7,14 @@
 /* What one result, or one end of a segment, is for. */
 struct step {
     bool sync;
+    bool prepares; /* statement `id`: whether it is there is known with the answer */
+    enum sql_id id;
     pg_rows_fn *rows;
     pg_done_fn *done;
     void *arg;
 };
 
-enum pg_state { PG_DOWN, PG_CONNECTING, PG_PREPARING, PG_UP };
+enum pg_state { PG_DOWN, PG_CONNECTING, PG_CHECKING, PG_UP };
 
 struct pg {
     uv_loop_t *loop;
@@ -23,6 +25,7 @@ struct pg {
     uv_poll_t *poll; /* heap: outlives us until its close callback */
     uv_timer_t *timer;
     uint64_t backoff_ms;
+    bool prepared[SQL_COUNT];
     struct step *steps; /* ring */
     size_t head, count, cap;
     struct pg_failure failure; /* of the segment whose results are being read */
@@ -193,10 +196,10 @@ static void fail_steps(struct pg *pg)
     free(steps);
 }
 
-static void go_down(struct pg *pg, const char *why)
+static void go_down_for(struct pg *pg, const struct err *why)
 {
-    bool was_told = pg->told_down;
-    (void)err_set(&pg->last, ERR_PG_CONNECTION, "%s", why);
+    bool was_told = pg->told_down && pg->last.code == why->code;
+    pg->last = *why;
     for (char *p = pg->last.message; *p; p++)
         if (*p == '\n')
             *p = ' ';
@@ -212,6 +215,13 @@ static void go_down(struct pg *pg, const char *why)
         pg->ops.on_down(pg->ops.arg, &pg->last);
     pg->backoff_ms = pg->backoff_ms ? (pg->backoff_ms * 2 < 2000 ? pg->backoff_ms * 2 : 2000) : 50;
     uv_timer_start(pg->timer, on_timer, pg->backoff_ms, 0);
+}
+
+static void go_down(struct pg *pg, const char *why)
+{
+    struct err err = {0};
+    (void)err_set(&err, ERR_PG_CONNECTION, "%s", why);
+    go_down_for(pg, &err);
 }
 
 void pg_reset(struct pg *pg, const char *why)
@@ -256,15 +266,19 @@ static const char CHECK_SQL[] =
     " CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')"
     "      THEN 'synchronous_commit is ' || current_setting('synchronous_commit') END)";
 
-static void on_prepared(void *arg, const struct pg_failure *failure)
+static void on_checked(void *arg, const struct pg_failure *failure)
 {
     struct pg *pg = arg;
     if (failure) {
-        if (!failure->lost)
-            go_down(pg, failure->err.message);
+        if (!failure->lost) {
+            struct err why = failure->err;
+            if (!strcmp(failure->sqlstate, "42P01"))
+                (void)err_set(&why, ERR_PG_SCHEMA, "this database has no tables of Drawbridge yet");
+            go_down_for(pg, &why);
+        }
         return;
     }
-    if (pg->state != PG_PREPARING)
+    if (pg->state != PG_CHECKING)
         return;
     pg->state = PG_UP;
     pg->backoff_ms = 0;
@@ -284,19 +298,35 @@ static void on_durability(void *arg, const PGresult *r)
     memcpy(pg->failure.sqlstate, "DB009", 6);
 }
 
-static void prepare_all(struct pg *pg)
+/* The schema this build was made for, no older and no newer one. */
+static const char VERSION_SQL[] = "SELECT max(version)::int FROM schema_migration";
+
+static void on_version(void *arg, const PGresult *r)
 {
-    pg->state = PG_PREPARING;
+    struct pg *pg = arg;
+    int want = sql_migrations_n ? sql_migrations[sql_migrations_n - 1].version : 0;
+    int64_t have = pg_int8(r, 0, 0);
+    if (have == want || pg->failed)
+        return;
+    pg->failed = true;
+    (void)err_set(&pg->failure.err, ERR_PG_SCHEMA, "the database has schema version %d, this program needs %d",
+                  (int)have, want);
+    memcpy(pg->failure.sqlstate, "DB008", 6);
+}
+
+static void check_server(struct pg *pg)
+{
+    pg->state = PG_CHECKING;
     if (PQsetnonblocking(pg->conn, 1) || !PQenterPipelineMode(pg->conn)) {
         go_down(pg, "cannot enter pipeline mode");
         return;
     }
+    memset(pg->prepared, 0, sizeof pg->prepared);
     bool ok = PQsendQueryParams(pg->conn, CHECK_SQL, 0, NULL, NULL, NULL, NULL, 1) &&
-              push(pg, (struct step){.rows = on_durability, .arg = pg});
-    for (int i = 0; ok && i < SQL_COUNT; i++)
-        ok = PQsendPrepare(pg->conn, sql_queries[i].name, sql_queries[i].text, 0, NULL) &&
-             push(pg, (struct step){0});
-    ok = ok && PQpipelineSync(pg->conn) && push(pg, (struct step){.sync = true, .done = on_prepared, .arg = pg});
+              push(pg, (struct step){.rows = on_durability, .arg = pg}) &&
+              PQsendQueryParams(pg->conn, VERSION_SQL, 0, NULL, NULL, NULL, NULL, 1) &&
+              push(pg, (struct step){.rows = on_version, .arg = pg}) && PQpipelineSync(pg->conn) &&
+              push(pg, (struct step){.sync = true, .done = on_checked, .arg = pg});
     if (!ok)
         go_down(pg, PQerrorMessage(pg->conn));
     else
@@ -316,7 +346,7 @@ static void poll_connect(struct pg *pg)
         return;
     }
     if (st == PGRES_POLLING_OK)
-        prepare_all(pg);
+        check_server(pg);
     else
         want(pg, st == PGRES_POLLING_READING ? UV_READABLE : UV_WRITABLE);
 }
@@ -352,6 +382,8 @@ static void end_query(struct pg *pg, const PGresult *r)
 {
     struct step s = pg->steps[pg->head];
     ExecStatusType st = PQresultStatus(r);
+    if (s.prepares && st != PGRES_COMMAND_OK)
+        pg->prepared[s.id] = false;
     if (st == PGRES_TUPLES_OK || st == PGRES_COMMAND_OK) {
         /* H16: COMMIT of a failed block says OK with the tag ROLLBACK. */
         if (!strcmp(PQcmdStatus((PGresult *)(uintptr_t)r), "ROLLBACK") && !pg->failed && s.arg == pg) {
@@ -426,7 +458,8 @@ struct pg *pg_new(uv_loop_t *loop, const char *url, const char *role, const stru
     int n = snprintf(options, sizeof options,
                      "%s%s -c statement_timeout=60s -c idle_in_transaction_session_timeout=10s"
                      " -c lock_timeout=20s -c client_connection_check_interval=1s"
-                     " -c tcp_keepalives_idle=10 -c timezone=UTC",
+                     " -c tcp_keepalives_idle=10 -c timezone=UTC -c plan_cache_mode=force_generic_plan"
+                     " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off",
                      role ? "-c role=" : "", role ? role : "");
     if (pg && timer && n < (int)sizeof options && (pg->url = strdup(url)) &&
         (pg->options = strdup(options))) {
@@ -484,6 +517,11 @@ void pg_query(struct pg *pg, enum sql_id id, const struct args *args, pg_rows_fn
     if (!pg->conn)
         return; /* down: the caller learns it at pg_sync */
     bool ok = !args || args_ok(args);
+    /* Prepared at its first use, in the same stream: no round trip of its own. */
+    if (ok && !pg->prepared[id])
+        ok = PQsendPrepare(pg->conn, sql_queries[id].name, sql_queries[id].text, 0, NULL) &&
+             push(pg, (struct step){.prepares = true, .id = id});
+    pg->prepared[id] = ok;
     if (!ok || !PQsendQueryPrepared(pg->conn, sql_queries[id].name, n, values, lengths, formats, 1) ||
         !push(pg, (struct step){.rows = rows, .arg = arg}))
         go_down(pg, ok ? PQerrorMessage(pg->conn) : "parameters do not fit in memory");

@@ -2,7 +2,7 @@
  *
  * Work is queued as segments: pg_query … pg_query, pg_sync. A segment without BEGIN is one
  * transaction, and it is committed if and only if its end is reported without a failure (H16–H18).
- * Statements are prepared once per connection under their file's name, at connect. When the
+ * Statements are prepared once per connection under their file's name, at first use. When the
  * connection breaks, every open segment ends with a failure whose `lost` is true (it may have
  * committed, H20), on_down is called, and the connection is tried again with back-off until
  * pg_free; on_up follows when it is usable.

@@ -1,0 +1,18 @@
+/* rows — columns <-> structs, one file per resource; used by working_set alone. */
+#pragma once
+
+#include "store/working_set.h"
+
+void user_rows_load(struct working_set *ws, bool locked);
+void user_rows_commit(struct working_set *ws);
+void session_rows_load(struct working_set *ws, bool locked);
+void session_rows_commit(struct working_set *ws);
+void config_rows_commit(struct working_set *ws);
+void address_rows_load(struct working_set *ws, bool locked);
+void address_rows_commit(struct working_set *ws);
+void deployment_row_load(struct working_set *ws, bool locked);
+void deployment_row_commit(struct working_set *ws);
+
+/* A text column copied into the arena; NULL for NULL. */
+const char *row_text(struct working_set *ws, const PGresult *r, int row, int col);
+void row_stream(struct working_set *ws, const PGresult *r, int row, int col, struct stream *out);

@@ -1,0 +1,96 @@
+#include "store/rows.h"
+
+#include <string.h>
+
+static void on_users(void *arg, const PGresult *r)
+{
+    struct working_set *ws = arg;
+    for (int i = 0; i < PQntuples(r); i++) {
+        struct user_row *row = user_row_get(ws, pg_text(r, i, 0));
+        if (!row)
+            continue;
+        row->exists = true;
+        struct user *u = &row->user;
+        u->id = row_text(ws, r, i, 0);
+        u->tenant = row_text(ws, r, i, 1);
+        u->email = row_text(ws, r, i, 2);
+        u->display_name = row_text(ws, r, i, 3);
+        u->auth_method = row_text(ws, r, i, 4);
+        u->api_key_hash = row_text(ws, r, i, 5);
+        u->directory_object_id = row_text(ws, r, i, 6);
+        u->allowed_source_ips = row_text(ws, r, i, 7);
+        u->is_active = pg_int8(r, i, 8);
+        u->removing = pg_int8(r, i, 9);
+        u->removed = pg_int8(r, i, 10);
+        u->quota_concurrent = (int)pg_int8(r, i, 11);
+        u->quota_per_day = (int)pg_int8(r, i, 12);
+        u->sessions_total = pg_int8(r, i, 13);
+        u->sessions_today = pg_int8(r, i, 14);
+        u->today = pg_int8(r, i, 15);
+        u->last_session_ms = pg_time(r, i, 16);
+        u->created_ms = pg_time(r, i, 17);
+        u->updated_ms = pg_time(r, i, 18);
+        row->version = pg_int8(r, i, 19);
+        row_stream(ws, r, i, 20, &row->stream);
+    }
+}
+
+void user_rows_load(struct working_set *ws, bool locked)
+{
+    size_t n = table_count(ws->users);
+    if (!n)
+        return;
+    struct args *a = batch_args(ws->b);
+    ARGS_COLUMN(a, OID_TEXT, n, i,
+                item_textn(a, (const char *)table_at(ws->users, i)->key.p, table_at(ws->users, i)->key.n));
+    pg_query(batch_pg(ws->b), locked ? SQL_USER_LOCK : SQL_USER_FIND, a, on_users, ws);
+}
+
+#define USER_COLUMN(a, oid, ...)                                                                   \
+    do {                                                                                           \
+        args_array((a), (oid));                                                                    \
+        for (size_t i_ = 0; i_ < all; i_++) {                                                      \
+            const struct user_row *row = table_at(ws->users, i_)->value;                           \
+            const struct user *u = &row->user;                                                     \
+            (void)u;                                                                               \
+            if (row->dirty)                                                                        \
+                __VA_ARGS__;                                                                       \
+        }                                                                                          \
+        args_array_end(a);                                                                         \
+    } while (0)
+
+void user_rows_commit(struct working_set *ws)
+{
+    size_t all = table_count(ws->users), n = 0;
+    for (size_t i = 0; i < all; i++)
+        n += ((const struct user_row *)table_at(ws->users, i)->value)->dirty;
+    if (!n)
+        return;
+    struct args *a = batch_args(ws->b);
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->id));
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->tenant));
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->email));
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->display_name));
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->auth_method));
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->api_key_hash));
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->directory_object_id));
+    USER_COLUMN(a, OID_TEXT, item_text(a, u->allowed_source_ips));
+    USER_COLUMN(a, OID_BOOL, item_bool(a, u->is_active));
+    USER_COLUMN(a, OID_BOOL, item_bool(a, u->removing));
+    USER_COLUMN(a, OID_BOOL, item_bool(a, u->removed));
+    USER_COLUMN(a, OID_INT4, item_int4(a, u->quota_concurrent));
+    USER_COLUMN(a, OID_INT4, item_int4(a, u->quota_per_day));
+    USER_COLUMN(a, OID_INT8, item_int8(a, u->sessions_total));
+    USER_COLUMN(a, OID_INT8, item_int8(a, u->sessions_today));
+    USER_COLUMN(a, OID_INT8, item_int8(a, u->today));
+    USER_COLUMN(a, OID_TIMESTAMPTZ, item_time(a, u->last_session_ms));
+    USER_COLUMN(a, OID_TIMESTAMPTZ, item_time(a, u->created_ms));
+    USER_COLUMN(a, OID_TIMESTAMPTZ, item_time(a, u->updated_ms));
+    USER_COLUMN(a, OID_INT8, item_int8(a, row->version + 1));
+    USER_COLUMN(a, OID_INT8, item_int8(a, row->stream.sequence));
+    USER_COLUMN(a, OID_TEXT, item_text(a, row->stream.consumer));
+    USER_COLUMN(a, OID_INT4, item_int4(a, row->stream.shard));
+    USER_COLUMN(a, OID_INT8, item_int8(a, row->stream.seq));
+    args_int8(a, (int64_t)n);
+    pg_query(batch_pg(ws->b), SQL_USER_WRITE, a, NULL, NULL);
+}

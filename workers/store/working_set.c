@@ -1,0 +1,153 @@
+#include "store/working_set.h"
+
+#include "store/rows.h"
+
+#include <string.h>
+
+struct working_set *working_set_new(struct batch *b, const struct store_env *env)
+{
+    struct arena *a = batch_arena(b);
+    struct working_set *ws = arena_get(a, sizeof *ws);
+    if (ws) {
+        ws->b = b;
+        ws->arena = a;
+        ws->env = env;
+        ws->users = table_new(a, 64);
+        ws->sessions = table_new(a, 64);
+    }
+    if (ws && ws->users && ws->sessions)
+        return ws;
+    batch_fail(b, ERR_NO_MEMORY, "working set");
+    return NULL;
+}
+
+struct user_row *user_row_get(struct working_set *ws, const char *id)
+{
+    return id ? table_get(ws->users, id, strlen(id)) : NULL;
+}
+
+struct session_row *session_row_get(struct working_set *ws, const char *id)
+{
+    return id ? table_get(ws->sessions, id, strlen(id)) : NULL;
+}
+
+/* A new row of a table, keyed by its id. */
+static void *row_new(struct working_set *ws, struct table *t, const char *id, size_t size)
+{
+    void *row = arena_get(ws->arena, size);
+    if (row && table_put(t, id, strlen(id), row))
+        return row;
+    batch_fail(ws->b, ERR_NO_MEMORY, "rows");
+    return NULL;
+}
+
+struct user_row *want_user(struct working_set *ws, const char *id)
+{
+    struct user_row *u = user_row_get(ws, id);
+    return u ? u : row_new(ws, ws->users, id, sizeof *u);
+}
+
+struct user_row *want_live(struct working_set *ws, const char *user_id)
+{
+    struct user_row *u = want_user(ws, user_id);
+    if (u)
+        u->want_live = true;
+    return u;
+}
+
+struct session_row *want_session(struct working_set *ws, const char *id)
+{
+    struct session_row *s = session_row_get(ws, id);
+    return s ? s : row_new(ws, ws->sessions, id, sizeof *s);
+}
+
+const char *row_text(struct working_set *ws, const PGresult *r, int row, int col)
+{
+    const char *s = pg_text(r, row, col);
+    const char *copy = s ? arena_str(ws->arena, s) : NULL;
+    if (s && !copy)
+        batch_fail(ws->b, ERR_NO_MEMORY, "rows");
+    return copy;
+}
+
+void row_stream(struct working_set *ws, const PGresult *r, int row, int col, struct stream *out)
+{
+    out->sequence = pg_int8(r, row, col);
+    out->consumer = row_text(ws, r, row, col + 1);
+    out->shard = (int)pg_int8(r, row, col + 2);
+    out->seq = pg_int8(r, row, col + 3);
+}
+
+bool working_set_load(struct working_set *ws, bool locked, struct err *err)
+{
+    (void)err;
+    /* The order of the locks: users, sessions, addresses, and the hot row last (DESIGN). */
+    user_rows_load(ws, locked);
+    session_rows_load(ws, locked);
+    address_rows_load(ws, locked);
+    deployment_row_load(ws, locked);
+    return true;
+}
+
+const char *working_set_address(struct working_set *ws)
+{
+    return ws->next_address < ws->naddresses ? ws->addresses[ws->next_address] : NULL;
+}
+
+struct session_row *working_set_adopt(struct working_set *ws, struct session *fresh, int shard)
+{
+    struct session_row *s = want_session(ws, fresh->id);
+    struct user_row *u = user_row_get(ws, fresh->user_id);
+    if (!s)
+        return NULL;
+    struct stream stream = s->stream;
+    s->session = *fresh;
+    s->stream = stream;
+    s->shard = shard;
+    s->dirty = true;
+    if (fresh->address)
+        ws->next_address++;
+    if (!u || fresh->status == SESSION_TERMINATED)
+        return s;
+    if (u->nlive == u->live_cap) {
+        size_t cap = u->live_cap ? u->live_cap * 2 : 8;
+        struct session **more = arena_array(ws->arena, cap, sizeof *more);
+        if (!more) {
+            batch_fail(ws->b, ERR_NO_MEMORY, "rows");
+            return NULL;
+        }
+        if (u->nlive)
+            memcpy(more, u->live, u->nlive * sizeof *more);
+        u->live = more;
+        u->live_cap = cap;
+    }
+    u->live[u->nlive++] = &s->session;
+    return s;
+}
+
+bool working_set_commit(struct working_set *ws, bool last, struct err *err)
+{
+    (void)err;
+    if (last) {
+        deployment_row_commit(ws);
+        return true;
+    }
+    user_rows_commit(ws);
+    session_rows_commit(ws);
+    config_rows_commit(ws);
+    address_rows_commit(ws);
+    return true;
+}
+
+struct stream *working_set_stream(struct working_set *ws, const char *subject)
+{
+    if (!strncmp(subject, "user/", 5)) {
+        struct user_row *u = user_row_get(ws, subject + 5);
+        return u && (u->exists || u->dirty) ? &u->stream : NULL;
+    }
+    if (!strncmp(subject, "session/", 8)) {
+        struct session_row *s = session_row_get(ws, subject + 8);
+        return s && (s->exists || s->dirty) ? &s->stream : NULL;
+    }
+    return NULL;
+}

@@ -1,0 +1,71 @@
+/* working_set — the rows that a batch looks at and changes: read together before the decisions,
+ * written together after them, each under its version guard.
+ *
+ * Life: working_set_new on the batch's arena; want_… for what the items need; load; decisions
+ * change the rows in place and mark them dirty; commit. A row that does not exist yet has version
+ * 0 and `exists` false, and is inserted when it is dirty. */
+#pragma once
+
+#include "core/engine.h"
+#include "domain/session.h"
+#include "domain/user.h"
+
+struct user_row {
+    struct user user; /* first: a struct user * of ours is a struct user_row * */
+    struct stream stream;
+    int64_t version;
+    bool exists, dirty;
+    struct session **live; /* the sessions that are not terminated, when asked for */
+    size_t nlive, live_cap;
+    bool want_live;
+};
+
+struct session_row {
+    struct session session; /* first, as above */
+    struct stream stream;
+    int64_t version;
+    bool exists, dirty;
+    int shard;
+    bool had_address;          /* as loaded */
+    bool new_config;           /* a configuration is to be made (a start was accepted) */
+    bool config_active;        /* the server's key and endpoint are known now */
+    bool config_over;          /* it ended: the configuration expires */
+    struct bytes sealed_key;   /* of new_config; p NULL: the client's own key */
+};
+
+struct working_set {
+    struct batch *b;
+    struct arena *arena;
+    struct table *users, *sessions; /* id -> row */
+    struct deployment deployment, loaded;
+    bool want_deployment;
+    size_t want_addresses;
+    const char **addresses; /* free ones; each is handed out once */
+    size_t naddresses, next_address, pool_used;
+    const struct store_env *env;
+};
+
+/* What the store knows beside the database: once per worker. */
+struct store_env {
+    const char *pool;            /* CIDR, as configured */
+    const void *pool_parsed;     /* struct address_pool * */
+    const struct limits *limits;
+};
+
+struct working_set *working_set_new(struct batch *b, const struct store_env *env);
+/* NULL when memory is exhausted (the batch has failed then). The row may not exist. */
+struct user_row *want_user(struct working_set *ws, const char *id);
+struct user_row *want_live(struct working_set *ws, const char *user_id);
+struct session_row *want_session(struct working_set *ws, const char *id);
+struct user_row *user_row_get(struct working_set *ws, const char *id);       /* NULL: not wanted */
+struct session_row *session_row_get(struct working_set *ws, const char *id); /* likewise */
+
+must_check bool working_set_load(struct working_set *ws, bool locked, struct err *err);
+/* The next free address, or NULL: none was found. */
+const char *working_set_address(struct working_set *ws);
+/* A fresh session takes its place in the set, and among the user's live ones. */
+struct session_row *working_set_adopt(struct working_set *ws, struct session *fresh, int shard);
+/* last: the hot row (deployment), which comes after everything else. */
+must_check bool working_set_commit(struct working_set *ws, bool last, struct err *err);
+/* The stream of user/<id> or session/<id>; NULL when there is no such row. */
+struct stream *working_set_stream(struct working_set *ws, const char *subject);
