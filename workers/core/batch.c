@@ -400,8 +400,10 @@ static void parse_intakes(struct batch *b)
         if (in->poison.code) {
             it->invalid = in->poison;
             it->decidable = false;
+            it->no_inbox = true; /* its inbox row may be what the database refuses */
         }
-        if (in->shard->pending_rows && it->cmd.subject)
+        /* The count is of what is committed: a batch under way may be opening the first row. */
+        if ((in->shard->pending_rows || b->pipe->nqueue) && it->cmd.subject)
             lane_ask(b, lane_of(b, in->shard, it->cmd.subject), false);
     }
 }

@@ -323,7 +323,9 @@ bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd);
 struct ledger_row *ledger_add(struct batch *b, struct shard *s);
 struct stream *stream_of(struct batch *b, const char *subject);
 void message_ticket(struct batch *b, struct item *it, const struct pending *row, int tier);
-void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max);
+/* tier: the one it waits in; -1: until a time of its own. */
+void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,
+                      int tier);
 void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts);
 void message_reroute(struct batch *b, struct item *it, int32_t partition);
 void command_name_of(const struct item *it, struct command_name *out);

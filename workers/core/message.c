@@ -299,7 +299,8 @@ static void put_key_str(struct buf *d, const char *key, const char *value)
         buf_str(d, "null");
 }
 
-void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max)
+void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,
+                      int tier)
 {
     auto_buf struct buf d;
     buf_init(&d, MESSAGE_MAX);
@@ -309,8 +310,12 @@ void message_retrying(struct batch *b, struct item *it, const struct pending *ro
     put_key_str(&d, "commandId", it->cmd.id);
     buf_str(&d, ",");
     put_key_str(&d, "commandType", it->cmd.type);
-    buf_printf(&d, ",\"attempt\":%d,\"attemptsMax\":%d,\"notBefore\":\"%s\",\"error\":", row->attempt,
+    /* The row's attempt is the next one; told is the one that failed. */
+    buf_printf(&d, ",\"attempt\":%d,\"attemptsMax\":%d,\"notBefore\":\"%s\"", row->attempt - 1,
                attempts_max, due);
+    if (tier >= 0)
+        buf_printf(&d, ",\"tier\":\"%s\"", tier_names[tier]);
+    buf_str(&d, ",\"error\":");
     struct err err = {0};
     (void)err_set(&err, row->error_code ? err_by_name(row->error_code) : ERR_PROVIDER_FAILED, "%s",
                   row->error_message ? row->error_message : "");

@@ -239,7 +239,7 @@ static void retry(struct batch *b, struct item *it)
     open_row(b, it, &row, in_tier ? PENDING_TIER : PENDING_TIMED, due);
     if (in_tier)
         message_ticket(b, it, &row, tier);
-    message_retrying(b, it, &row, delays_n(delays) + 1);
+    message_retrying(b, it, &row, delays_n(delays) + 1, in_tier ? tier : -1);
     metric_add(METRIC_RETRIES, in_tier ? tier_names[tier] : "timed", 1);
 }
 
@@ -388,11 +388,19 @@ static bool time_is_good(struct batch *b, struct item *it)
     int64_t age = b->now_ms - it->cmd.time_ms;
     if (age <= conf->inbox_horizon && age >= -SKEW_MS && it->cmd.not_before_ms - b->now_ms <= SCHEDULE_MAX_MS)
         return true;
-    it->no_inbox = true;
-    return err_set(&it->invalid, ERR_TIME_INVALID, "%s",
-                   age > conf->inbox_horizon ? "ce_time is older than the inbox reaches back"
-                   : age < -SKEW_MS          ? "ce_time is in the future"
-                                             : "drawbridge-not-before is more than 30 days ahead");
+    it->no_inbox = true; /* there may be no partition for its day */
+    bool schedule = age <= conf->inbox_horizon && age >= -SKEW_MS;
+    const char *place = schedule ? "header drawbridge-not-before" : "header ce_time";
+    const char *what = schedule   ? "is more than 30 days ahead"
+                       : age > 0 ? "is older than the inbox reaches back"
+                                 : "is in the future";
+    if (!it->problems && (it->problems = arena_get(b->arena, sizeof *it->problems)))
+        problems_init(it->problems, b->arena);
+    if (it->problems)
+        (void)problem_add(it->problems, ERR_TIME_INVALID, place, "%s", what);
+    if (!it->invalid.code)
+        (void)err_set(&it->invalid, ERR_TIME_INVALID, "%s %s", place, what);
+    return false;
 }
 
 static void settle_record(struct batch *b, struct item *it)
@@ -410,7 +418,7 @@ static void settle_record(struct batch *b, struct item *it)
             return;
         }
     }
-    if (!it->invalid.code && !it->problems)
+    if (it->cmd.time_ms)
         (void)time_is_good(b, it);
     bool usable = has_usable_id(it);
     if (usable && known_id(b, it))
