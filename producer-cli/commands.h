@@ -4,5 +4,14 @@
 #include "cli.h"
 
 extern const struct action send_actions[];
-extern const struct action migrate_actions[];
+extern const struct action watch_actions[];
+extern const struct action user_actions[];
+extern const struct action session_actions[];
+extern const struct action session_config_actions[];
+extern const struct action dlq_actions[];
+extern const struct action status_actions[];
+extern const struct action capacity_actions[];
 extern const struct action topics_actions[];
+extern const struct action migrate_actions[];
+extern const struct action doctor_actions[];
+extern const struct action config_actions[];

@@ -16,6 +16,10 @@
  * in->now_ms are filled in. */
 int send_command(struct cli *cli, struct composition *in, int64_t wait_ms);
 
+#define OPTION_COMMAND_ID                                                                          \
+    {                                                                                              \
+        "command-id", "ID", "ce_id of the command (default: a new UUID)", OPT_TEXT, 0, 0, false    \
+    }
 /* --wait[=S], --no-wait and what they mean where waiting is the rule. */
 #define OPTION_WAITING                                                                             \
     {"wait",                                                                                       \

@@ -1,0 +1,2 @@
+-- capacity_set(capacity) -> capacity
+UPDATE infrastructure_state SET capacity = $1::bigint RETURNING capacity
