@@ -213,6 +213,9 @@ struct event_out {
     const char *outcome; /* NULL, or done|refused|cancelled|dead: it ends … */
     const struct command_name *command; /* … this command; NULL: the item's own */
 };
+/* Where the stream of a subject without a row stands: a row that is made now goes on from there.
+ * NULL: nothing was ever said about it. */
+const struct stream *batch_stray(struct batch *b, const char *subject);
 void batch_event(struct batch *b, struct item *it, const struct event_out *e);
 
 /* A command for another worker; its id is derived from the item's command, type and subject. */

@@ -58,6 +58,12 @@ struct stream *stream_of(struct batch *b, const char *subject)
     return &stray->stream;
 }
 
+const struct stream *batch_stray(struct batch *b, const char *subject)
+{
+    const struct stray *s = table_get(b->strays, subject, strlen(subject));
+    return s ? &s->stream : NULL;
+}
+
 /* ---- headers ------------------------------------------------------------------------------- */
 
 static void put_time(struct buf *h, const char *name, int64_t ms)

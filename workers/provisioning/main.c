@@ -1,0 +1,102 @@
+/* drawbridge-provisioning: users, and sessions from request to active. */
+#include "provisioning/provisioning.h"
+
+#include <string.h>
+
+static void *open_worker(struct engine *e, struct err *err)
+{
+    struct provisioning *p = calloc(1, sizeof *p);
+    if (p && resources_init(&p->resources, e, err) &&
+        (p->sealer = sealer_open(engine_conf(e)->master_key_file, err)) && (p->drivers = drivers_open(e, err)))
+        return p;
+    if (p)
+        sealer_free(&p->sealer);
+    free(p);
+    return NULL;
+}
+
+static void close_worker(void *w)
+{
+    struct provisioning *p = w;
+    drivers_close(&p->drivers);
+    sealer_free(&p->sealer);
+    free(p);
+}
+
+static bool load(void *w, struct batch *b, bool locked, struct err *err)
+{
+    struct provisioning *p = w;
+    struct working_set *ws = resources_want(&p->resources, b);
+    for (size_t i = 0; ws && i < batch_count(b); i++) {
+        const struct item *it = batch_item(b, i);
+        if (!it->decidable)
+            continue;
+        bool starts = !strcmp(it->type->name, "session.start"), removes = !strcmp(it->type->name, "user.remove");
+        const char *user = json_string_value(json_object_get(it->cmd.json, "userId"));
+        if ((starts || removes) && user)
+            (void)want_live(ws, user);
+        ws->want_deployment |= removes;
+        ws->want_addresses += starts && it->kind != ITEM_OUTCOME;
+    }
+    return ws && working_set_load(ws, locked, err);
+}
+
+static void decide(void *w, struct batch *b, struct item *it)
+{
+    provisioning_decide(w, b, it);
+}
+
+static struct stream *stream(void *w, struct batch *b, const char *subject)
+{
+    (void)w;
+    return working_set_stream(resources_of(b), subject);
+}
+
+static bool commit(void *w, struct batch *b, bool last, struct err *err)
+{
+    (void)w;
+    return working_set_commit(resources_of(b), last, err);
+}
+
+static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
+{
+    struct provisioning *p = w;
+    const struct effect_order *o = effect;
+    struct driver_call call = {
+        .op = o->op,
+        .session_id = o->session->id,
+        .user_id = o->session->user_id,
+        .profile = o->session->profile,
+        .client_public_key = o->session->client_public_key,
+        .address = o->session->address,
+        .instance_id = o->session->instance_id,
+        .attempt = o->attempt,
+        .resumed = o->resumed,
+    };
+    (void)it;
+    drivers_call(p->drivers, o->session->driver, &call, token);
+}
+
+static void shard_opened(void *w, int shard)
+{
+    provisioning_reconcile(w, shard);
+}
+
+int main(int argc, char **argv)
+{
+    struct worker_ops ops = {
+        .name = "provisioning",
+        .topic = "drawbridge.provisioning",
+        .types = provisioning_commands,
+        .ntypes = provisioning_ncommands,
+        .open = open_worker,
+        .close = close_worker,
+        .load = load,
+        .decide = decide,
+        .stream = stream,
+        .commit = commit,
+        .effect = start_effect,
+        .shard_opened = shard_opened,
+    };
+    return worker_main(argc, argv, &ops);
+}

@@ -1,0 +1,246 @@
+#include "store/carry.h"
+
+#include "core/metric.h"
+#include "store/event_data.h"
+
+#include <string.h>
+
+#define DATA_MAX (256 * 1024)
+#define TEARDOWN_TOPIC "drawbridge.teardown"
+
+struct command_ref carry_ref(const struct item *it)
+{
+    struct command_ref c = {.id = it->cmd.id, .source = it->cmd.source, .type = it->cmd.type,
+                            .correlation_id = it->cmd.correlation_id, .time_ms = it->cmd.time_ms};
+    memcpy(c.digest, it->cmd.digest, sizeof c.digest);
+    return c;
+}
+
+struct outcome carry_outcome(const struct item *it)
+{
+    struct outcome o = {.kind = OUTCOME_UNCERTAIN, .rx_bytes = -1, .tx_bytes = -1, .code = "provider.timeout",
+                        .message = "the driver gave no answer"};
+    if (it->blob)
+        o = *(const struct outcome *)it->blob;
+    o.last = it->last;
+    return o;
+}
+
+bool carry_by_admin(const struct item *it)
+{
+    const char *kind = json_string_value(json_object_get(json_object_get(it->cmd.json, "requestedBy"), "kind"));
+    return kind && (!strcmp(kind, "admin") || !strcmp(kind, "system"));
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+static const char *const ending_names[] = {[END_NONE] = NULL, [END_DONE] = "done", [END_REFUSED] = "refused",
+                                           [END_CANCELLED] = "cancelled", [END_DEAD] = "dead"};
+
+static const char *json_text(const json_t *json, const char *key)
+{
+    return json_string_value(json_object_get(json, key));
+}
+
+static void render(struct working_set *ws, const struct item *it, const struct plan *plan,
+                   const struct plan_event *e, struct buf *out)
+{
+    const struct user_row *u = (const struct user_row *)(const void *)e->user;
+    (void)ws;
+    switch (e->kind) {
+    case EVENT_SESSION_PROVISIONING:
+    case EVENT_SESSION_ACTIVE:
+    case EVENT_SESSION_IDLE:
+    case EVENT_SESSION_TERMINATING:
+    case EVENT_SESSION_TERMINATED:
+        event_data_session(out, e);
+        break;
+    case EVENT_SESSION_REFUSED:
+        event_data_refused(out, json_text(it->cmd.json, "sessionId"), json_text(it->cmd.json, "userId"),
+                           &plan->refusal);
+        break;
+    case EVENT_USER_REFUSED:
+        event_data_refused(out, NULL, json_text(it->cmd.json, "userId"), &plan->refusal);
+        break;
+    case EVENT_USER_CHANGED:
+        event_data_user(out, e->user, u->stream.sequence + 1);
+        break;
+    case EVENT_USER_REMOVED:
+        event_data_user_removed(out, e->user, u->stream.sequence + 1);
+        break;
+    case EVENT_COMMAND_CANCELLED: {
+        const char *why = e->session ? session_reason_name((enum session_reason)e->reason) : NULL;
+        event_data_cancelled(out, e->ended.id ? e->ended.id : it->cmd.id, e->ended.id ? e->ended.type : it->cmd.type,
+                             why ? why : "cancelled");
+        break;
+    }
+    case EVENT_PERFORMANCE_THRESHOLD:
+        event_data_threshold(out, e);
+        break;
+    case EVENT_KINDS:
+        break;
+    }
+}
+
+static const char *subject_of(struct working_set *ws, const struct item *it, const struct plan_event *e)
+{
+    if (e->session)
+        return arena_printf(ws->arena, "session/%s", e->session->id);
+    if (e->user)
+        return arena_printf(ws->arena, "user/%s", e->user->id);
+    return it->cmd.subject;
+}
+
+static struct stream *event_stream(const struct plan_event *e)
+{
+    if (e->session)
+        return &((struct session_row *)(void *)e->session)->stream;
+    if (e->user)
+        return &((struct user_row *)(void *)e->user)->stream;
+    return NULL;
+}
+
+static void mark_dirty(const struct plan_event *e)
+{
+    if (e->session) {
+        struct session_row *row = (struct session_row *)(void *)e->session;
+        row->dirty = true;
+        row->config_active |= e->kind == EVENT_SESSION_ACTIVE;
+        row->config_over |= e->kind == EVENT_SESSION_TERMINATED && !e->session->tombstone;
+    }
+    if (e->user)
+        ((struct user_row *)(void *)e->user)->dirty = true;
+}
+
+static void measure(const struct plan_event *e)
+{
+    if (e->kind == EVENT_SESSION_ACTIVE)
+        metric_observe(METRIC_OPERATION_SECONDS, "provision",
+                       (double)(e->session->activated_ms - e->session->created_ms) / 1e3);
+    if (e->kind == EVENT_SESSION_TERMINATED && e->session->terminating_ms)
+        metric_observe(METRIC_OPERATION_SECONDS, "stop",
+                       (double)(e->session->terminated_ms - e->session->terminating_ms) / 1e3);
+}
+
+static void carry_event(struct working_set *ws, struct item *it, const struct plan *plan,
+                        const struct plan_event *e)
+{
+    auto_buf struct buf data;
+    buf_init(&data, DATA_MAX);
+    mark_dirty(e);
+    render(ws, it, plan, e, &data);
+    const char *subject = subject_of(ws, it, e);
+    if (!buf_ok(&data) || !subject) {
+        batch_fail(ws->b, ERR_NO_MEMORY, "event");
+        return;
+    }
+    struct command_name ended = {.id = e->ended.id, .correlation_id = e->ended.correlation_id, .type = e->ended.type,
+                                 .time_ms = e->ended.time_ms};
+    memcpy(ended.digest, e->ended.digest, sizeof ended.digest);
+    batch_event(ws->b, it,
+                &(struct event_out){.type = event_kind_name(e->kind), .subject = subject, .stream = event_stream(e),
+                                    .data = (const char *)data.p, .data_n = data.n, .outcome = ending_names[e->ends],
+                                    .command = e->ended.id ? &ended : NULL});
+    measure(e);
+}
+
+static void carry_command(struct working_set *ws, struct item *it, const struct plan_command *c)
+{
+    auto_buf struct buf data;
+    buf_init(&data, DATA_MAX);
+    command_data_stop(&data, c->session, c->reason, batch_consumer(ws->b));
+    const char *subject = arena_printf(ws->arena, "session/%s", c->session->id);
+    if (!buf_ok(&data) || !subject) {
+        batch_fail(ws->b, ERR_NO_MEMORY, "command");
+        return;
+    }
+    batch_command(ws->b, it, TEARDOWN_TOPIC, c->type, subject, (const char *)data.p, data.n);
+}
+
+/* ---- the verdict --------------------------------------------------------------------------- */
+
+static enum err_code code_of(const char *name, enum err_code otherwise)
+{
+    enum err_code code = name ? err_by_name(name) : otherwise;
+    return code == ERR_INTERNAL ? otherwise : code;
+}
+
+static void note_failure(struct verdict *v, const struct plan *plan, enum err_code otherwise)
+{
+    if (!plan->failure_code && !plan->failure_message)
+        return;
+    enum err_code code = code_of(plan->failure_code, otherwise);
+    bool own_code = plan->failure_code && err_by_name(plan->failure_code) == code;
+    (void)err_set(&v->failure, code, "%s%s%s", own_code || !plan->failure_code ? "" : plan->failure_code,
+                  own_code || !plan->failure_code ? "" : ": ", plan->failure_message ? plan->failure_message : "");
+}
+
+static void order_effect(struct working_set *ws, struct item *it, const struct plan *plan, struct verdict *v)
+{
+    struct effect_order *order = arena_get(ws->arena, sizeof *order);
+    if (!order) {
+        batch_fail(ws->b, ERR_NO_MEMORY, "effect");
+        return;
+    }
+    v->kind = VERDICT_EFFECT;
+    v->compensating = plan->compensating;
+    /* Why it is being undone is remembered until it is (then the command is dead of that). */
+    const struct session *s = plan->effect_session;
+    if (plan->compensating && s->error_message) {
+        v->keep_failure = true;
+        struct plan why = {.failure_code = s->error_code, .failure_message = s->error_message};
+        note_failure(v, &why, ERR_PROVIDER_FAILED);
+    }
+    bool begins_undoing = plan->compensating && !it->compensating;
+    *order = (struct effect_order){.op = plan->effect, .session = s, .attempt = begins_undoing ? 1 : it->attempt,
+                                   .resumed = it->resumed || it->attempt > 1};
+    v->effect = order;
+}
+
+void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan)
+{
+    struct verdict *v = &it->verdict;
+    for (size_t i = 0; i < plan->nevents; i++)
+        carry_event(ws, it, plan, &plan->events[i]);
+    for (size_t i = 0; i < plan->ncommands; i++)
+        carry_command(ws, it, &plan->commands[i]);
+    switch (plan->kind) {
+    case PLAN_NONE:
+        v->kind = VERDICT_NONE;
+        break;
+    case PLAN_DONE:
+        v->kind = VERDICT_DONE;
+        break;
+    case PLAN_REFUSED:
+        v->kind = VERDICT_REFUSED;
+        break;
+    case PLAN_CANCELLED:
+        v->kind = VERDICT_CANCELLED;
+        break;
+    case PLAN_DEAD:
+        v->kind = VERDICT_DEAD;
+        note_failure(v, plan, ERR_PROVIDER_REFUSED);
+        break;
+    case PLAN_EFFECT:
+        order_effect(ws, it, plan, v);
+        break;
+    case PLAN_RETRY:
+        v->kind = VERDICT_RETRY;
+        v->retry_after_ms = plan->due_ms ? plan->due_ms - batch_now_ms(ws->b) : 0;
+        note_failure(v, plan, ERR_PROVIDER_FAILED);
+        break;
+    case PLAN_POLL:
+        v->kind = VERDICT_POLL;
+        v->due_ms = plan->due_ms;
+        break;
+    case PLAN_LANE:
+        v->kind = VERDICT_LANE;
+        v->lane = arena_str(ws->arena, plan->lane);
+        if (!v->lane)
+            batch_fail(ws->b, ERR_NO_MEMORY, "lane");
+        break;
+    case PLAN_HANDOVER:
+        v->kind = VERDICT_HANDOVER;
+        break;
+    }
+}

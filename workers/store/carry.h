@@ -1,0 +1,24 @@
+/* carry — a domain plan carried into the batch: events and commands become messages, its kind the
+ * verdict. The one place where the domain's words meet the engine's. */
+#pragma once
+
+#include "store/working_set.h"
+
+/* What an effect needs after its transaction; in the batch's arena, copied by the driver. */
+struct effect_order {
+    enum effect_op op;
+    const struct session *session;
+    int attempt;
+    bool resumed;
+};
+
+/* it->kind and what it changed are marked dirty here: the rows named by the plan's events. Rows
+ * without an event must be marked by the caller. */
+void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan);
+
+/* The item's command as the domain names it. */
+struct command_ref carry_ref(const struct item *it);
+/* The outcome the driver gave, with `last` from the engine; a failed or missing one is uncertain. */
+struct outcome carry_outcome(const struct item *it);
+/* kind of requestedBy is admin or system. */
+bool carry_by_admin(const struct item *it);
