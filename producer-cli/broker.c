@@ -147,7 +147,8 @@ static bool soon_over(rd_kafka_resp_err_t code)
     return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
            code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
            code == RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE ||
-           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
 }
 
 static bool ask_offsets(struct broker *k, rd_kafka_topic_partition_list_t *list, int64_t what,
@@ -163,6 +164,10 @@ static bool ask_offsets(struct broker *k, rd_kafka_topic_partition_list_t *list,
         if (!soon_over(code))
             break;
         rd_kafka_poll(k->rk, 100);
+        const struct rd_kafka_metadata *md = broker_metadata(k, err); /* refreshes what k knows */
+        if (!md)
+            return false;
+        rd_kafka_metadata_destroy(md);
     }
     return !code || broker_unreachable(k, "offsets", code, err);
 }

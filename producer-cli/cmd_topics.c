@@ -33,11 +33,6 @@ static void house_done(struct house *h)
 }
 #define auto_house auto_with(house_done)
 
-static bool is_command_topic(const struct topic *t)
-{
-    return t->kind == TOPIC_MAIN || t->kind == TOPIC_TIER;
-}
-
 /* How many partitions the brokers have; 0: no such topic. */
 static int32_t partitions_seen(const struct house *h, const struct topic *t)
 {
@@ -45,22 +40,24 @@ static int32_t partitions_seen(const struct house *h, const struct topic *t)
         json_object_get(json_object_get(h->seen, t->name), "partitions"));
 }
 
-/* Command topics and tiers have equal counts, so what the first of them has goes for new ones. */
+/* Command topics and tiers have equal counts: what the largest of them has goes for the others. */
 static int32_t command_partitions(const struct house *h, int32_t asked)
 {
+    int32_t most = 0;
     for (size_t i = 0; i < topics_count(h->declared); i++) {
         const struct topic *t = topics_at(h->declared, i);
-        if (is_command_topic(t) && partitions_seen(h, t))
-            return partitions_seen(h, t);
+        if (t->kind == TOPIC_MAIN && partitions_seen(h, t) > most)
+            most = partitions_seen(h, t);
     }
-    return asked ? asked : topics_partitions(h->declared);
+    return most ? most : asked ? asked : topics_partitions(h->declared);
 }
 
 static int32_t partitions_wanted(const struct house *h, const struct topic *t, int32_t asked)
 {
-    if (is_command_topic(t) && !partitions_seen(h, t))
+    int32_t want = asked ? asked : t->partitions;
+    if (t->kind == TOPIC_TIER || (t->kind == TOPIC_MAIN && !partitions_seen(h, t)))
         return h->partitions;
-    return asked ? asked : t->partitions;
+    return t->kind == TOPIC_MAIN && want < h->partitions ? h->partitions : want;
 }
 
 /* ---- differences ---- */
@@ -84,7 +81,7 @@ static bool compare_partitions(struct house *h, const struct topic *t, int32_t a
     if (is > want) {
         action = "keep";
         why = "topics never shrink";
-    } else if (is_command_topic(t)) {
+    } else if (t->kind == TOPIC_MAIN) {
         action = "refuse";
         why = "a key would move to another partition, before its older commands: needs publishers "
               "stopped, lag and pending empty (repartition)";
@@ -156,7 +153,7 @@ static bool compare_shard(struct house *h, const char *consumer, int n,
 static int32_t shard_count(const struct house *h, const struct topic *main_topic, int32_t asked)
 {
     int32_t is = partitions_seen(h, main_topic), want = partitions_wanted(h, main_topic, asked);
-    return is && (is > want || is_command_topic(main_topic)) ? is : want;
+    return is && (is > want || main_topic->kind == TOPIC_MAIN) ? is : want;
 }
 
 static bool compare_consumer(struct house *h, const char *consumer, int32_t asked, struct err *err)
