@@ -12,14 +12,6 @@
 
 #include <uv.h>
 
-struct driver_call {
-    enum effect_op op;
-    const char *session_id, *user_id, *profile; /* copied by the driver where it needs them later */
-    const char *client_public_key, *address, *instance_id;
-    int attempt;  /* 1 for the first try of this phase */
-    bool resumed;
-};
-
 /* o and its strings live until done returns. */
 typedef void driver_done(void *arg, const struct outcome *o);
 

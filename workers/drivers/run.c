@@ -177,9 +177,9 @@ static void refuse(struct drivers *d, uint64_t token, enum outcome_kind kind, co
     engine_effect_done(d->e, token, outcome_copy(&o), NULL);
 }
 
-void drivers_call(struct drivers *d, const char *driver, const struct driver_call *c, uint64_t token)
+void drivers_call(struct drivers *d, const struct driver_call *c, uint64_t token)
 {
-    size_t i = index_of(d, driver);
+    size_t i = index_of(d, c->driver);
     if (i == d->n) {
         refuse(d, token, OUTCOME_PERMANENT, "provider.refused", "this build has no such driver");
         return;

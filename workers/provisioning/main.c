@@ -60,21 +60,8 @@ static bool commit(void *w, struct batch *b, bool last, struct err *err)
 
 static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
 {
-    struct provisioning *p = w;
-    const struct effect_order *o = effect;
-    struct driver_call call = {
-        .op = o->op,
-        .session_id = o->session->id,
-        .user_id = o->session->user_id,
-        .profile = o->session->profile,
-        .client_public_key = o->session->client_public_key,
-        .address = o->session->address,
-        .instance_id = o->session->instance_id,
-        .attempt = o->attempt,
-        .resumed = o->resumed,
-    };
     (void)it;
-    drivers_call(p->drivers, o->session->driver, &call, token);
+    drivers_call(((struct provisioning *)w)->drivers, effect, token);
 }
 
 static void shard_opened(void *w, int shard)

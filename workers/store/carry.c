@@ -177,8 +177,8 @@ static void note_failure(struct verdict *v, const struct plan *plan, enum err_co
 
 static void order_effect(struct working_set *ws, struct item *it, const struct plan *plan, struct verdict *v)
 {
-    struct effect_order *order = arena_get(ws->arena, sizeof *order);
-    if (!order) {
+    struct driver_call *call = arena_get(ws->arena, sizeof *call);
+    if (!call) {
         batch_fail(ws->b, ERR_NO_MEMORY, "effect");
         return;
     }
@@ -192,9 +192,19 @@ static void order_effect(struct working_set *ws, struct item *it, const struct p
         note_failure(v, &why, ERR_PROVIDER_FAILED);
     }
     bool begins_undoing = plan->compensating && !it->compensating;
-    *order = (struct effect_order){.op = plan->effect, .session = s, .attempt = begins_undoing ? 1 : it->attempt,
-                                   .resumed = it->resumed || it->attempt > 1};
-    v->effect = order;
+    *call = (struct driver_call){
+        .op = plan->effect,
+        .driver = s->driver,
+        .session_id = s->id,
+        .user_id = s->user_id,
+        .profile = s->profile,
+        .client_public_key = s->client_public_key,
+        .address = s->address,
+        .instance_id = s->instance_id,
+        .attempt = begins_undoing ? 1 : it->attempt,
+        .resumed = it->resumed || it->attempt > 1,
+    };
+    v->effect = call;
 }
 
 void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan)

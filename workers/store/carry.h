@@ -1,16 +1,9 @@
 /* carry — a domain plan carried into the batch: events and commands become messages, its kind the
- * verdict. The one place where the domain's words meet the engine's. */
+ * verdict (an effect becomes a struct driver_call in the batch's arena). The one place where the
+ * domain's words meet the engine's. */
 #pragma once
 
 #include "store/working_set.h"
-
-/* What an effect needs after its transaction; in the batch's arena, copied by the driver. */
-struct effect_order {
-    enum effect_op op;
-    const struct session *session;
-    int attempt;
-    bool resumed;
-};
 
 /* it->kind and what it changed are marked dirty here: the rows named by the plan's events. Rows
  * without an event must be marked by the caller. */

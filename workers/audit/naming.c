@@ -1,0 +1,119 @@
+#include "audit/audit.h"
+
+#include "schemas.h"
+
+#include <string.h>
+
+#define MESSAGE_MAX 2000
+
+struct namings {
+    json_t *json;
+    struct naming *rows;
+    size_t n;
+};
+
+static const struct naming unnamed = {.type = "", .event_type = "config.unnamed", .outcome = "warning",
+                                      .message = "an event that this version has no name for"};
+
+static const struct schema_file *file_named(const char *name)
+{
+    for (int i = 0; i < schema_files_n; i++)
+        if (!strcmp(schema_files[i].name, name))
+            return &schema_files[i];
+    return NULL;
+}
+
+static const char *text(const json_t *row, const char *key)
+{
+    return json_string_value(json_object_get(row, key));
+}
+
+struct namings *namings_load(struct err *err)
+{
+    const struct schema_file *f = file_named("operational-events");
+    struct namings *n = calloc(1, sizeof *n);
+    if (n && f)
+        n->json = json_loadb(f->text, f->length, 0, NULL);
+    if (n && n->json && (n->rows = calloc(json_array_size(n->json) + 1, sizeof *n->rows))) {
+        for (size_t i = 0; i < json_array_size(n->json); i++) {
+            const json_t *row = json_array_get(n->json, i);
+            struct naming *r = &n->rows[n->n];
+            *r = (struct naming){.type = text(row, "type"), .reason = text(row, "reason"),
+                                 .event_type = text(row, "eventType"), .outcome = text(row, "outcome"),
+                                 .message = text(row, "message")};
+            n->n += r->type && r->event_type && r->outcome && r->message;
+        }
+        if (n->n == json_array_size(n->json))
+            return n;
+    }
+    namings_free(&n);
+    (void)err_set(err, ERR_INTERNAL, "operational-events.json is not the table it should be");
+    return NULL;
+}
+
+void namings_free(struct namings **p)
+{
+    struct namings *n = take(*p);
+    if (!n)
+        return;
+    json_decref(n->json);
+    free(n->rows);
+    free(n);
+}
+
+const struct naming *naming_of(const struct namings *n, const char *type, const char *reason)
+{
+    const struct naming *any = NULL;
+    for (size_t i = 0; type && i < n->n; i++) {
+        const struct naming *r = &n->rows[i];
+        if (strcmp(r->type, type) != 0)
+            continue;
+        if (r->reason && reason && !strcmp(r->reason, reason))
+            return r;
+        if (!r->reason)
+            any = r;
+    }
+    return any ? any : &unnamed;
+}
+
+static void put_value(struct buf *out, const json_t *v)
+{
+    if (json_is_string(v))
+        buf_put(out, json_string_value(v), json_string_length(v));
+    else if (json_is_integer(v))
+        buf_printf(out, "%lld", (long long)json_integer_value(v));
+    else if (json_is_real(v))
+        buf_printf(out, "%g", json_real_value(v));
+    else
+        buf_str(out, json_is_true(v) ? "true" : json_is_false(v) ? "false" : "-");
+}
+
+/* Cut where a character ends. */
+static void cut(struct buf *out, size_t most)
+{
+    if (out->n <= most)
+        return;
+    size_t n = most;
+    while (n && (out->p[n] & 0xc0) == 0x80)
+        n--;
+    out->n = n;
+    out->p[n] = 0;
+}
+
+void naming_message(const struct naming *n, const json_t *data, struct buf *out)
+{
+    for (const char *p = n->message; *p;) {
+        const char *end = *p == '{' ? strchr(p, '}') : NULL;
+        char key[64];
+        if (!end || (size_t)(end - p) >= sizeof key) {
+            buf_put(out, p++, 1);
+            continue;
+        }
+        memcpy(key, p + 1, (size_t)(end - p) - 1);
+        key[end - p - 1] = 0;
+        put_value(out, json_object_get(data, key));
+        p = end + 1;
+    }
+    if (buf_ok(out))
+        cut(out, MESSAGE_MAX);
+}

@@ -1,0 +1,91 @@
+/* drawbridge-refresh: what falls due. */
+#include "refresh/refresh.h"
+
+#include <string.h>
+
+static const struct policy due_policy = {.delays_ms = {1000, 5000, 15000}, .on_death = DEATH_CONTINUE};
+
+const struct command_type refresh_commands[] = {
+    {"session.activity", "session", "sessionId", "userId", &due_policy, true},
+    {"session.idle", "session", "sessionId", "userId", &due_policy, true},
+};
+const size_t refresh_ncommands = LEN(refresh_commands);
+
+static void *open_worker(struct engine *e, struct err *err)
+{
+    struct refresh *r = calloc(1, sizeof *r);
+    if (r && resources_init(&r->resources, e, err) && (r->drivers = drivers_open(e, err)))
+        return r;
+    free(r);
+    return NULL;
+}
+
+static void close_worker(void *w)
+{
+    struct refresh *r = w;
+    refresh_forget(r);
+    drivers_close(&r->drivers);
+    free(r);
+}
+
+static bool load(void *w, struct batch *b, bool locked, struct err *err)
+{
+    struct working_set *ws = resources_want(&((struct refresh *)w)->resources, b);
+    return ws && working_set_load(ws, locked, err);
+}
+
+static void decide(void *w, struct batch *b, struct item *it)
+{
+    struct refresh *r = w;
+    struct world world = resources_world(&r->resources, b, it);
+    struct session_row *row = (struct session_row *)(void *)world.session;
+    struct plan plan = {.kind = PLAN_NONE};
+    if (!strcmp(it->type->name, "session.activity")) {
+        if (row && it->blob && session_sampled(&row->session, it->blob, &r->resources.limits))
+            row->dirty = true;
+        return;
+    }
+    session_idle(&world, batch_now_ms(b), &plan);
+    carry_plan(resources_of(b), it, &plan);
+}
+
+static struct stream *stream(void *w, struct batch *b, const char *subject)
+{
+    (void)w;
+    return working_set_stream(resources_of(b), subject);
+}
+
+static bool commit(void *w, struct batch *b, bool last, struct err *err)
+{
+    (void)w;
+    return working_set_commit(resources_of(b), last, err);
+}
+
+static void tick(void *w)
+{
+    refresh_tick(w);
+}
+
+static void shards_closed(void *w)
+{
+    refresh_forget(w);
+}
+
+int main(int argc, char **argv)
+{
+    struct worker_ops ops = {
+        .name = "refresh",
+        .topic = "drawbridge.refresh",
+        .types = refresh_commands,
+        .ntypes = refresh_ncommands,
+        .open = open_worker,
+        .close = close_worker,
+        .load = load,
+        .decide = decide,
+        .stream = stream,
+        .commit = commit,
+        .shards_closed = shards_closed,
+        .tick = tick,
+    };
+    return worker_main(argc, argv, &ops);
+}

@@ -1,0 +1,23 @@
+/* refresh — looks after what falls due: idle sessions, by real traffic (V-15). */
+#pragma once
+
+#include "drivers/run.h"
+#include "store/resources.h"
+
+struct scan;
+
+struct refresh {
+    struct resources resources; /* first */
+    struct drivers *drivers;
+    struct scan *scan;       /* the one under way */
+    int64_t next_period_ms;  /* when the counters are read again */
+    int64_t next_due_ms;     /* when the earliest session falls idle; 0: unknown */
+};
+
+extern const struct command_type refresh_commands[];
+extern const size_t refresh_ncommands;
+
+/* Starts a scan when one is due and none is under way. */
+void refresh_tick(struct refresh *r);
+/* Its late answers are dropped. */
+void refresh_forget(struct refresh *r);

@@ -1,0 +1,120 @@
+/* drawbridge-teardown: stops sessions, and removes what they had. */
+#include "drivers/run.h"
+#include "store/resources.h"
+
+#include <string.h>
+
+/* V-14: the first try, then two more, 5 s apart; then a person looks. */
+static const struct policy stop_policy = {.delays_ms = {5000, 5000}, .on_death = DEATH_CONTINUE};
+
+static const struct command_type commands[] = {
+    {"session.stop", "session", "sessionId", "userId", &stop_policy, false},
+};
+
+struct teardown {
+    struct resources resources;
+    struct drivers *drivers;
+};
+
+static void *open_worker(struct engine *e, struct err *err)
+{
+    struct teardown *t = calloc(1, sizeof *t);
+    if (t && resources_init(&t->resources, e, err) && (t->drivers = drivers_open(e, err)))
+        return t;
+    free(t);
+    return NULL;
+}
+
+static void close_worker(void *w)
+{
+    struct teardown *t = w;
+    drivers_close(&t->drivers);
+    free(t);
+}
+
+static bool load(void *w, struct batch *b, bool locked, struct err *err)
+{
+    struct working_set *ws = resources_want(&((struct teardown *)w)->resources, b);
+    return ws && working_set_load(ws, locked, err);
+}
+
+/* The reasons that other workers and upstream send are names of the domain; anything else is a
+ * person's free text. */
+static enum session_reason reason_of(const struct item *it)
+{
+    const char *text = json_string_value(json_object_get(it->cmd.json, "reason"));
+    enum session_reason r;
+    bool ours = text && !strncmp(it->cmd.source, "/drawbridge/", 12) && session_reason_parse(text, &r);
+    return ours ? r : REASON_STOPPED;
+}
+
+static void stop(struct teardown *t, struct batch *b, struct item *it, struct world *w, struct plan *plan)
+{
+    struct session_stop cmd = {.session_id = json_string_value(json_object_get(it->cmd.json, "sessionId")),
+                               .user_id = json_string_value(json_object_get(it->cmd.json, "userId")),
+                               .reason = json_string_value(json_object_get(it->cmd.json, "reason")),
+                               .as = reason_of(it)};
+    struct session fresh = {0};
+    (void)t;
+    w->fresh = &fresh;
+    session_stop(w, &cmd, batch_now_ms(b), plan);
+    if (!fresh.id)
+        return;
+    struct session_row *row = working_set_adopt(resources_of(b), &fresh, shard_number(it->shard));
+    const struct stream *stray = batch_stray(b, it->cmd.subject);
+    if (row && stray)
+        row->stream = *stray;
+    for (size_t i = 0; row && i < plan->nevents; i++)
+        plan->events[i].session = &row->session;
+}
+
+static void decide(void *w, struct batch *b, struct item *it)
+{
+    struct teardown *t = w;
+    struct world world = resources_world(&t->resources, b, it);
+    struct plan plan;
+    if (it->kind == ITEM_OUTCOME) {
+        struct outcome o = carry_outcome(it);
+        session_removed(&world, &o, false, batch_now_ms(b), &plan);
+    } else {
+        stop(t, b, it, &world, &plan);
+    }
+    resources_touch(&world, &plan);
+    carry_plan(resources_of(b), it, &plan);
+}
+
+static struct stream *stream(void *w, struct batch *b, const char *subject)
+{
+    (void)w;
+    return working_set_stream(resources_of(b), subject);
+}
+
+static bool commit(void *w, struct batch *b, bool last, struct err *err)
+{
+    (void)w;
+    return working_set_commit(resources_of(b), last, err);
+}
+
+static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
+{
+    (void)it;
+    drivers_call(((struct teardown *)w)->drivers, effect, token);
+}
+
+int main(int argc, char **argv)
+{
+    struct worker_ops ops = {
+        .name = "teardown",
+        .topic = "drawbridge.teardown",
+        .types = commands,
+        .ntypes = LEN(commands),
+        .open = open_worker,
+        .close = close_worker,
+        .load = load,
+        .decide = decide,
+        .stream = stream,
+        .commit = commit,
+        .effect = start_effect,
+    };
+    return worker_main(argc, argv, &ops);
+}
