@@ -175,6 +175,13 @@ static bool reading_live(const struct reading *r)
     return r->s->generation == r->generation && r->s->state == SHARD_OPEN;
 }
 
+/* What cannot be read is not guessed: the shard is opened anew. */
+static void note_failure(const struct reading *r, const struct pg_failure *failure)
+{
+    if (failure && !failure->lost && r->s->generation == r->generation)
+        pipe_reset(r->s->pipe, "sql", &failure->err);
+}
+
 static void on_due_rows(void *arg, const PGresult *res)
 {
     struct reading *r = arg;
@@ -191,10 +198,10 @@ static void on_due_rows(void *arg, const PGresult *res)
 static void on_due_done(void *arg, const struct pg_failure *failure)
 {
     struct reading *r = arg;
-    (void)failure;
     if (r->s->generation == r->generation)
         r->s->timed_loading = false;
     r->s->e->busy = true;
+    note_failure(r, failure);
     free(r);
 }
 
@@ -210,7 +217,7 @@ static void on_lost_rows(void *arg, const PGresult *res)
 
 static void on_reading_done(void *arg, const struct pg_failure *failure)
 {
-    (void)failure;
+    note_failure(arg, failure);
     free(arg);
 }
 
@@ -295,6 +302,7 @@ static void on_open_done(void *arg, const struct pg_failure *failure)
     struct reading *r = arg;
     if (!failure && reading_live(r) && r->rows == RESUME_CHUNK)
         read_open(r->s);
+    note_failure(r, failure);
     free(r);
 }
 
@@ -348,6 +356,7 @@ static void on_unpublished_done(void *arg, const struct pg_failure *failure)
             read_open(s);
         }
     }
+    note_failure(r, failure);
     free(r);
 }
 
