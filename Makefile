@@ -79,6 +79,7 @@ BINS := $(addprefix $(BUILD)/bin/drawbridge-,$(WORKERS)) \
   $(if $(wildcard producer-cli/main.c),$(BUILD)/bin/drawbridge)
 tests_of = $(patsubst tests/$(1)/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/$(1)/*_test.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(sort $(wildcard tests/tools/*.c)))
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/bench/*.c)))
 
 help: ## this list
@@ -118,7 +119,7 @@ unit: $(call tests_of,unit) ## unit tests (all, or NAME=buf_test)
 	@tests/run-cmocka $(if $(NAME),$(filter %/$(NAME),$^),$^)
 prop: $(call tests_of,prop) ## property tests
 	@tests/run-cmocka $(if $(NAME),$(filter %/$(NAME),$^),$^)
-flow: $(call tests_of,flow)
+flow: $(call tests_of,flow) $(TOOLS)
 flow scenarios: all
 	@BUILD=$(BUILD) tests/run-pytest tests/$@ $(ARGS)
 else
@@ -221,10 +222,13 @@ $(call tests_of,flow): $(BUILD)/tests/%: $(BUILD)/tests/flow/%.o $(TEST_ARCHIVES
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
 	$(LINK) -fsanitize=fuzzer $(PKG_LIBS)
+$(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(LIBS)
+	$(call say,LD,$@)
+	$(LINK) $(PKG_LIBS)
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIBS)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS)
-test-programs: $(call tests_of,unit) $(call tests_of,prop) $(call tests_of,flow)
+test-programs: $(call tests_of,unit) $(call tests_of,prop) $(call tests_of,flow) $(TOOLS)
 bench-programs: $(BENCHES)
 
 FORCE:
