@@ -182,6 +182,14 @@ static void note_failure(const struct reading *r, const struct pg_failure *failu
         pipe_reset(r->s->pipe, "sql", &failure->err);
 }
 
+/* A read that the database refuses is told and begun again from the start, not left out. */
+static bool reading_ok(const struct reading *r, const struct pg_failure *failure)
+{
+    if (failure && !failure->lost && r->s->generation == r->generation)
+        pipe_reset(r->s->pipe, "sql", &failure->err);
+    return !failure;
+}
+
 static void on_due_rows(void *arg, const PGresult *res)
 {
     struct reading *r = arg;
@@ -300,7 +308,7 @@ static void on_open_rows(void *arg, const PGresult *res)
 static void on_open_done(void *arg, const struct pg_failure *failure)
 {
     struct reading *r = arg;
-    if (!failure && reading_live(r) && r->rows == RESUME_CHUNK)
+    if (reading_ok(r, failure) && reading_live(r) && r->rows == RESUME_CHUNK)
         read_open(r->s);
     note_failure(r, failure);
     free(r);
@@ -348,7 +356,7 @@ static void on_unpublished_done(void *arg, const struct pg_failure *failure)
 {
     struct reading *r = arg;
     struct shard *s = r->s;
-    if (!failure && s->generation == r->generation && s->state == SHARD_OPEN) {
+    if (reading_ok(r, failure) && s->generation == r->generation && s->state == SHARD_OPEN) {
         if (r->rows == REPUBLISH_CHUNK) {
             read_unpublished(s, r->horizon_ms);
         } else if (!s->e->ops->plain_log) {

@@ -125,6 +125,19 @@ struct session_row *working_set_adopt(struct working_set *ws, struct session *fr
     return s;
 }
 
+/* An event about a row raises the row's sequence, whoever decided it. */
+static void mark_streams(struct working_set *ws)
+{
+    for (size_t i = 0; i < table_count(ws->users); i++) {
+        struct user_row *u = table_at(ws->users, i)->value;
+        u->dirty |= u->exists && u->stream.dirty;
+    }
+    for (size_t i = 0; i < table_count(ws->sessions); i++) {
+        struct session_row *s = table_at(ws->sessions, i)->value;
+        s->dirty |= s->exists && s->stream.dirty;
+    }
+}
+
 bool working_set_commit(struct working_set *ws, bool last, struct err *err)
 {
     (void)err;
@@ -132,6 +145,7 @@ bool working_set_commit(struct working_set *ws, bool last, struct err *err)
         deployment_row_commit(ws);
         return true;
     }
+    mark_streams(ws);
     user_rows_commit(ws);
     session_rows_commit(ws);
     config_rows_commit(ws);
