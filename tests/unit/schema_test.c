@@ -274,7 +274,7 @@ static void networks_and_keys_are_checked_strictly(void **state)
 
 static bool is_contract(const struct schema_file *f)
 {
-    return strncmp(f->name, "commands/", 9) == 0 || strncmp(f->name, "events/", 7) == 0;
+    return strchr(f->name, '/') != NULL;
 }
 
 static json_t *document_of(const struct schema_file *f)
@@ -335,7 +335,9 @@ static void every_contract_says_what_it_is_and_refuses_what_it_does_not_know(voi
         assert_true(json_string_length(json_object_get(d, "description")) > 0);
         assert_true(json_is_false(json_object_get(d, "additionalProperties")));
         json_t *x = json_object_get(d, "x-drawbridge");
-        assert_string_equal(json_string_value(json_object_get(x, "type")), type);
+        const char *told = json_string_value(json_object_get(x, "type"));
+        if (strncmp(f->name, "audit/", 6) != 0) /* whose types are rows of a table */
+            assert_string_equal(told, type);
         assert_true(json_is_string(json_object_get(x, "subject")));
     }
 }

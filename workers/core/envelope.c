@@ -172,9 +172,10 @@ static void take_value(struct reading *r, const struct attribute *a, struct byte
         return;
     switch (a->kind) {
     case ATTRIBUTE_SUBJECT:
-        if (!subject_ok(v))
+        if (subject_ok(v)) /* else no lane, and no event, could bear its name */
+            set_text(r, a, v);
+        else
             wrong_at(r, a, "must be noun/id, such as session/<uuid>");
-        set_text(r, a, v);
         return;
     case ATTRIBUTE_SPECVERSION:
         if (v.n != 3 || memcmp(v.p, "1.0", 3) != 0)

@@ -19,8 +19,8 @@ must_check bool schema_validate(const struct schema *s, const json_t *value,
                                 struct problems *problems);
 void schema_free(struct schema **s);
 
-/* The embedded files (schemas/), compiled at first use and kept: name is "commands/user.put",
- * "events/session.active", … NULL when there is none. schema_load_all compiles every one and
- * reports the first that does not compile; call it once at start. */
+/* The embedded files in the folders of schemas/, compiled at first use and kept: name is
+ * "commands/user.put", "events/session.active", … NULL when there is none. schema_load_all compiles
+ * every one and reports the first that does not compile; call it once at start. */
 must_check bool schema_load_all(struct err *err);
 const struct schema *schema_find(const char *name);
