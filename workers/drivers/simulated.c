@@ -238,14 +238,15 @@ static void on_batch(void *arg, const struct pg_failure *failure)
     struct driver *d = b->d;
     struct err err = {0};
     batch_forget(b);
+    bool failed = failure || !b->answers;
     if (failure)
         err = failure->err;
-    else if (!b->answers)
+    else if (failed)
         err_set(&err, ERR_PROVIDER_TIMEOUT, "the simulated provider's answer cannot be read");
     if (failure && failure->lost)
         err.code = ERR_PROVIDER_TIMEOUT;
     for (struct call *c; !d->closing && (c = queue_get(&b->calls));)
-        if (err.code)
+        if (failed)
             answer_err(d, c, &err);
         else
             answer(d, c, &b->answers[b->row++]);

@@ -23,7 +23,7 @@ struct simulated_ledger *simulated_ledger_open(const char *path, struct err *err
     }
     l->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (l->fd < 0) {
-        err_set(err, ERR_IO, "simulated_ledger: %s: %s", path, strerror(errno));
+        err_set(err, ERR_IO, "simulated_ledger: %s: %s", path, strerrordesc_np(errno));
         return NULL;
     }
     buf_init(&l->line, 1024);

@@ -2,6 +2,7 @@
 
 #include "drivers/endpoint.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #define INTERFACE_FIELDS 4
@@ -89,7 +90,7 @@ static bool mark(const struct bytes *b)
     if (b->n < 3 || b->n > 10 || memcmp(b->p, "0x", 2) != 0)
         return false;
     for (size_t i = 2; i < b->n; i++)
-        if (!memchr("0123456789abcdef", b->p[i], 16))
+        if (!isxdigit(b->p[i]))
             return false;
     return true;
 }

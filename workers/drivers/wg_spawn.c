@@ -184,7 +184,7 @@ static int input_file(struct bytes in, struct err *err)
         done += n > 0 ? (size_t)n : 0;
     }
     if (fd < 0 || lseek(fd, 0, SEEK_SET) != 0)
-        err_set(err, ERR_PROVIDER_FAILED, "cannot write the input: %s", strerror(errno));
+        err_set(err, ERR_PROVIDER_FAILED, "cannot write the input: %s", strerrordesc_np(errno));
     return fd;
 }
 
@@ -201,6 +201,7 @@ static bool start(struct wg_spawn *s, uv_loop_t *loop, const char *const *argv, 
 {
     char path[2048];
     char *env[] = {path, (char *)(uintptr_t) "LC_ALL=C", NULL};
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
     const char *own = getenv("PATH");
     snprintf(path, sizeof(path), "PATH=%s%s/usr/sbin:/usr/bin:/sbin:/bin", own ? own : "",
              own ? ":" : "");
