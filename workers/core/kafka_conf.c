@@ -55,7 +55,8 @@ bool kafka_conf_producer(rd_kafka_conf_t *kc, struct err *err)
         {"acks", "all"},
         {"message.timeout.ms", "0"},  /* H9: a timed-out delivery may be in the log */
         {"max.in.flight", "1"},       /* H10: one refused message must not let others pass it */
-        {"message.max.bytes", "1000000"},
+        {"message.max.bytes", "1100000"},
+        {"batch.size", "900000"}, /* below the topics' limit, which counts the whole batch */
         {"partitioner", "murmur2_random"},
         {"queue.buffering.max.messages", "1000000"},
         {"queue.buffering.max.kbytes", "262144"},
