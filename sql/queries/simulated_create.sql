@@ -17,15 +17,17 @@ WITH asked AS (
     SELECT session_id, profile, stuck, to_timestamp($6::bigint / 1000.0), ready_at
     FROM fresh WHERE wanted AND leads AND fits
     ON CONFLICT DO NOTHING
-    RETURNING session_id, ready_at
+    RETURNING session_id
+), answered AS (
+    -- IN is hashed, where a join would be planned as a loop over two lists of unknown length.
+    SELECT a.*, session_id IN (SELECT session_id FROM made) AS made FROM asked a
 )
 SELECT a.position,
-       m.session_id IS NOT NULL AND a.leads AS made,
-       coalesce(m.session_id, i.session_id) IS NOT NULL AS present,
+       a.made AND a.leads AS made,
+       a.made OR i.session_id IS NOT NULL AS present,
        coalesce(NOT f.fits, false) AS full,
-       (extract(epoch FROM coalesce(m.ready_at, i.ready_at)) * 1000)::bigint AS ready_ms
-FROM asked a
-LEFT JOIN made m USING (session_id)
+       (extract(epoch FROM CASE WHEN a.made THEN a.ready_at ELSE i.ready_at END) * 1000)::bigint AS ready_ms
+FROM answered a
 LEFT JOIN simulated_instance i USING (session_id)
 LEFT JOIN fresh f USING (position)
 ORDER BY a.position

@@ -9,9 +9,8 @@ WITH asked AS (
     RETURNING i.session_id
 )
 SELECT a.position,
-       g.session_id IS NOT NULL AND a.leads AS removed,
+       a.leads AND a.session_id IN (SELECT session_id FROM gone) AS removed,
        coalesce(a.attempt <= i.stuck, false) AS stuck
 FROM asked a
-LEFT JOIN gone g USING (session_id)
 LEFT JOIN simulated_instance i USING (session_id)
 ORDER BY a.position
