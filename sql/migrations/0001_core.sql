@@ -192,6 +192,7 @@ CREATE TABLE sessions (
     CHECK (status NOT IN ('active', 'idle') OR client_ip_address IS NOT NULL)
 ) WITH (fillfactor = 70);
 CREATE INDEX sessions_live ON sessions (user_id) WHERE status <> 'terminated';
+CREATE UNIQUE INDEX sessions_key ON sessions (client_public_key) WHERE status <> 'terminated';
 CREATE INDEX sessions_due ON sessions (shard, idle_at) WHERE idle_at IS NOT NULL;
 CREATE INDEX sessions_user ON sessions (user_id, created_at DESC);
 CREATE INDEX sessions_status ON sessions (status, created_at DESC);

@@ -1,5 +1,6 @@
--- session_find(id text[], user_id text[]) -> the columns of sessions, in the order of store/session_rows.c
--- The sessions named, and all that are not terminated of the users named.
+-- session_find(id text[], user_id text[], client_public_key text[]) -> the columns of sessions, in the order of store/session_rows.c
+-- The sessions named, and all that are not terminated of the users
+-- named or hold one of the keys.
 SELECT id, user_id, shard, status, reason, cancelling, tombstone, driver, profile, provider_instance_id,
        public_ip_address, vpn_port, server_endpoint, server_public_key, client_public_key,
        client_ip_address, allowed_ips, dns_servers, created_at, activated_at, last_activity_at,
@@ -7,3 +8,4 @@ SELECT id, user_id, shard, status, reason, cancelling, tombstone, driver, profil
        rx_bytes, tx_bytes, rx_mark, rx_mark_at, stop_command::text, start_digest, version, sequence,
        event_consumer, event_shard, event_seq
 FROM sessions WHERE id = ANY ($1) OR (user_id = ANY ($2) AND status <> 'terminated')
+    OR (client_public_key = ANY ($3) AND status <> 'terminated')

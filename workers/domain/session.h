@@ -110,6 +110,7 @@ struct world {
     size_t nlive;
     struct deployment *deployment;
     const char *address; /* a free address; NULL: the pool is exhausted */
+    bool key_in_use;     /* a live session has the start's client public key */
     const struct limits *limits;
     struct command_ref command; /* the command being decided */
     bool by_admin;              /* requestedBy admin or system */
@@ -126,7 +127,8 @@ struct session_start {
  * 409 session.exists; user unknown or removed 404 user.unknown, inactive or being removed 403
  * user.inactive; concurrent quota 409 session.quota_concurrent (the user's active and idle
  * sessions: those in provisioning are about to be superseded); daily quota 429 session.quota_daily
- * (the day changes at midnight UTC). From here on a newer start wins: the user's sessions in
+ * (the day changes at midnight UTC);
+ * a public key that a live session has 409 session.key_in_use. From here on a newer start wins: the user's sessions in
  * provisioning are superseded (marked cancelling). Capacity full or no free address: when a
  * session of the same user is cancelling, PLAN_LANE behind it (a superseding holds all the same),
  * else 429 capacity.exhausted or 503 address.exhausted. Then: *fresh filled, counters raised,

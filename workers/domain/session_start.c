@@ -59,6 +59,8 @@ static bool user_may_start(struct world *w, int64_t now_ms, struct plan *plan)
         refuse(plan, REFUSAL_QUOTA_CONCURRENT);
     else if (user_sessions_today(u, now_ms) >= u->quota_per_day)
         refuse(plan, REFUSAL_QUOTA_DAILY);
+    else if (w->key_in_use)
+        refuse(plan, REFUSAL_KEY_IN_USE);
     else
         return true;
     return false;

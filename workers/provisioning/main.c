@@ -35,6 +35,9 @@ static bool load(void *w, struct batch *b, bool locked, struct err *err)
         const char *user = json_string_value(json_object_get(it->cmd.json, "userId"));
         if ((starts || removes) && user)
             (void)want_live(ws, user);
+        const char *key = json_string_value(json_object_get(it->cmd.json, "clientPublicKey"));
+        if (starts && key)
+            want_key(ws, key);
         ws->want_deployment |= removes;
         ws->want_addresses += starts && it->kind != ITEM_OUTCOME;
     }

@@ -136,6 +136,8 @@ void session_rows_load(struct working_set *ws, bool locked)
             item_textn(a, (const char *)u->key.p, u->key.n), live++;
     }
     args_array_end(a);
+    ARGS_COLUMN(a, OID_TEXT, table_count(ws->keys), i,
+                item_textn(a, (const char *)table_at(ws->keys, i)->key.p, table_at(ws->keys, i)->key.n));
     if (n || live)
         pg_query(batch_pg(ws->b), locked ? SQL_SESSION_LOCK : SQL_SESSION_FIND, a, on_sessions, ws);
 }

@@ -14,8 +14,9 @@ struct working_set *working_set_new(struct batch *b, const struct store_env *env
         ws->env = env;
         ws->users = table_new(a, 64);
         ws->sessions = table_new(a, 64);
+        ws->keys = table_new(a, 8);
     }
-    if (ws && ws->users && ws->sessions)
+    if (ws && ws->users && ws->sessions && ws->keys)
         return ws;
     batch_fail(b, ERR_NO_MEMORY, "working set");
     return NULL;
@@ -59,6 +60,23 @@ struct session_row *want_session(struct working_set *ws, const char *id)
 {
     struct session_row *s = session_row_get(ws, id);
     return s ? s : row_new(ws, ws->sessions, id, sizeof *s);
+}
+
+void want_key(struct working_set *ws, const char *key)
+{
+    if (!table_put(ws->keys, key, strlen(key), ws))
+        batch_fail(ws->b, ERR_NO_MEMORY, "rows");
+}
+
+bool working_set_key_in_use(struct working_set *ws, const char *key)
+{
+    for (size_t i = 0; key && i < table_count(ws->sessions); i++) {
+        const struct session_row *row = table_at(ws->sessions, i)->value;
+        bool live = (row->exists || row->dirty) && row->session.status != SESSION_TERMINATED;
+        if (live && row->session.client_public_key && !strcmp(row->session.client_public_key, key))
+            return true;
+    }
+    return false;
 }
 
 const char *row_text(struct working_set *ws, const PGresult *r, int row, int col)

@@ -39,6 +39,7 @@ struct working_set {
     struct table *users, *sessions; /* id -> row */
     struct deployment deployment, loaded;
     bool want_deployment;
+    struct table *keys; /* client public keys of starts -> the key; is one in use? */
     size_t want_addresses;
     const char **addresses; /* free ones; each is handed out once */
     size_t naddresses, next_address, pool_used;
@@ -57,6 +58,9 @@ struct working_set *working_set_new(struct batch *b, const struct store_env *env
 struct user_row *want_user(struct working_set *ws, const char *id);
 struct user_row *want_live(struct working_set *ws, const char *user_id);
 struct session_row *want_session(struct working_set *ws, const char *id);
+void want_key(struct working_set *ws, const char *client_public_key);
+/* A live session of this set has the key. */
+bool working_set_key_in_use(struct working_set *ws, const char *client_public_key);
 struct user_row *user_row_get(struct working_set *ws, const char *id);       /* NULL: not wanted */
 struct session_row *session_row_get(struct working_set *ws, const char *id); /* likewise */
 
