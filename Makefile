@@ -30,7 +30,7 @@ MAKEFLAGS += --no-print-directory
 # The check costs less than 0.1 s; a sub-make trusts its parent.
 goals = $(filter $(1),$(MAKECMDGOALS))
 NEEDS := $(if $(filter-out help clean down logs hooks test-bare layering,$(MAKECMDGOALS)),build \
-  $(if $(call goals,up demo test flow scenarios chaos-short bench),run) \
+  $(if $(call goals,up demo test flow scenarios chaos-short bench bench-check),run) \
   $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos-short build-% hardening generators requirements),test) \
   $(if $(call goals,tidy format),lint))
 ifneq ($(NEEDS),)
@@ -143,6 +143,8 @@ requirements: ## which test shows which requirement
 	@tests/requirements tests/required-ids
 bench: all bench-programs ## the table of speed, size and latency
 	@BUILD=$(BUILD) tests/bench/run $(ARGS)
+bench-check: bench ## the same, against the stored ratios: a drop of more than a fifth fails
+	@BUILD=$(BUILD) tests/bench/check
 test-bare: ## make demo in a debootstrap root that has nothing but make (root only)
 	@ops/test-bare $(ARGS)
 
@@ -233,6 +235,6 @@ bench-programs: $(BENCHES)
 
 FORCE:
 .PHONY: help all demo up down logs test build-release build-testable build-clang hardening generators layering unit prop \
-  flow scenarios san-unit fuzz fuzz-short fuzz-run chaos-short requirements bench test-bare tidy \
+  flow scenarios san-unit fuzz fuzz-short fuzz-run chaos-short requirements bench bench-check test-bare tidy \
   format hooks install clean test-programs bench-programs FORCE
 -include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/tests -name '*.d' 2>/dev/null)
