@@ -162,7 +162,10 @@ install: all ## binaries, schemas, units into DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
 	$(foreach f,$(SCHEMAS),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/share/drawbridge/$(f) &&) true
-	$(foreach f,$(wildcard ops/systemd/*),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(f)) &&) true
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system ops/systemd/*.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system/drawbridge-.service.d ops/systemd/drawbridge-.service.d/*
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d ops/systemd/sysusers/*
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/drawbridge-*.service
 clean: ## removes build/
 	rm -rf build $(if $(filter-out build,$(BUILD)),$(BUILD)) compile_commands.json
 
