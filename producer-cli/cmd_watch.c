@@ -59,11 +59,11 @@ static void put_people(struct out *o, const json_t *event)
     const char *about = json_string_value(json_object_get(event, "subject"));
     buf_init_fixed(&b, memory, sizeof memory);
     event_text(event, &b);
-    auto_free char *at = text_clean(time && strlen(time) >= 23 ? time + 11 : "", 12);
+    auto_free char *at = text_clean(time && strlen(time) >= 23 ? time + 11 : "", 0);
     auto_free char *type = text_clean(event_type(event), 24);
     auto_free char *subject = text_clean(about ? about : "–", 0);
     auto_free char *text = text_clean(memory, 0);
-    out_text(o, STYLE_DIM, "%-12s  ", at ? at : "");
+    out_text(o, STYLE_DIM, "%-12.12s  ", at ? at : "");
     out_text(o, event_style(event), "%-24s", type ? type : "");
     out_text(o, STYLE_PLAIN, "  %-44s", subject ? subject : "");
     out_text(o, STYLE_DIM, "  #%-4" PRId64,
