@@ -48,6 +48,10 @@ static const char *text_of(const json_t *row, const char *name)
 
 static struct secret *render(struct cli *cli, const char *id, const json_t *row, struct err *err)
 {
+    if (!strcmp(text_of(row, "status"), "terminated")) {
+        (void)err_set(err, ERR_NOT_FOUND, "session %s has ended, its configuration is gone", id);
+        return NULL;
+    }
     auto_secret struct secret *key = open_key(cli, id, text_of(row, "privateKey"), err);
     if (err->code)
         return NULL;

@@ -99,22 +99,34 @@ class Bare:
         self.produce("drawbridge.events", json.dumps(data).encode(),
                      [(k, v.encode()) for k, v in headers.items()], subject.encode())
 
-    def messages(self, topic, count, timeout=20):
-        """The newest `count` messages of a topic, in no order."""
-        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "unused"})
+    def messages(self, topic, count=60, timeout=20):
+        """The newest `count` messages of each partition, in no order."""
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "unused",
+                             "fetch.wait.max.ms": 20})
         try:
             parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-            at = []
+            at, expected = [], 0
             for p in parts:
                 low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
                 at.append(TopicPartition(topic, p, max(low, high - count)))
+                expected += high - at[-1].offset
             consumer.assign(at)
             found, end = [], time.monotonic() + timeout
-            while len(found) < count and time.monotonic() < end:
+            while len(found) < expected:
+                assert time.monotonic() < end, f"{topic}: {len(found)} of {expected} messages"
                 message = consumer.poll(0.2)
                 if message and not message.error():
                     found.append(message)
             return found
+        finally:
+            consumer.close()
+
+    def count(self, topic):
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "unused"})
+        try:
+            parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
+                       for p in parts)
         finally:
             consumer.close()
 
