@@ -130,6 +130,14 @@ class Bare:
             consumer.close()
 
 
+def until(answer, seconds=20):
+    """Asks again until the answer is true, and returns it; the last one when time is up."""
+    end = time.monotonic() + seconds
+    while not (said := answer()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return said
+
+
 def make_bare():
     return Bare(pathlib.Path(tempfile.mkdtemp(prefix="drawbridge-cli.")))
 

@@ -5,10 +5,11 @@ import hashlib
 import json
 import pathlib
 import subprocess
-import time
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import ConfigResource, NewPartitions, ResourceType
+
+from bare_stack import until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DECLARED = {t["name"]: t for t in json.loads((ROOT / "schemas/topics.json").read_text())["topics"]}
@@ -30,10 +31,7 @@ def partitions(stack):
 
 def delete(stack, topic):
     stack.admin.delete_topics([topic])[topic].result(20)
-    end = time.monotonic() + 20
-    while topic in partitions(stack):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    assert until(lambda: topic not in partitions(stack))
 
 
 def test_a_command_on_an_empty_database_says_migrate(empty):
@@ -159,13 +157,15 @@ def test_settings_are_put_right_and_other_settings_of_a_topic_stay(empty):
     resource = ConfigResource(ResourceType.TOPIC, "drawbridge.events", set_config={
         "retention.ms": "1000", "segment.ms": "123456"})
     empty.admin.alter_configs([resource])[resource].result(20)
+    assert until(lambda: config_of(empty, "drawbridge.events")["retention.ms"] == "1000")
     told = empty("topics", "diff")
     assert told.code == 1 and "retention.ms" in told.out and "1000" in told.out
     assert empty("topics", "apply").code == 0
+    declared = DECLARED["drawbridge.events"]["config"]
+    assert until(lambda: config_of(empty, "drawbridge.events")["retention.ms"] == declared["retention.ms"])
     config = config_of(empty, "drawbridge.events")
-    assert config["retention.ms"] == DECLARED["drawbridge.events"]["config"]["retention.ms"]
     assert config["segment.ms"] == "123456"
-    assert config["max.message.bytes"] == DECLARED["drawbridge.events"]["config"]["max.message.bytes"]
+    assert config["max.message.bytes"] == declared["max.message.bytes"]
 
 
 def test_partitions_are_raised_never_lowered_and_never_behind_a_publishers_back(empty):
@@ -173,9 +173,8 @@ def test_partitions_are_raised_never_lowered_and_never_behind_a_publishers_back(
     assert told.code == 1
     refused = {c["topic"] for c in told.json["changes"] if c["action"] == "refuse"}
     assert refused == {n for n, t in DECLARED.items() if t["kind"] == "main"}
-    counts = partitions(empty)
-    for name, topic in DECLARED.items():
-        assert counts[name] == (6 if topic["kind"] in ("main", "tier") else 8), name
+    counts = {n: 6 if t["kind"] in ("main", "tier") else 8 for n, t in DECLARED.items()}
+    assert until(lambda: partitions(empty) == counts)
     assert empty.sql("SELECT count(*) FROM shard WHERE consumer = 'audit'") == [(8,)]
 
     told = empty("topics", "diff")
@@ -191,8 +190,10 @@ def test_tiers_follow_their_main_topics_count(empty):
     for future in empty.admin.create_partitions(
             [NewPartitions(name, 9) for name in command]).values():
         future.result(20)
+    assert until(lambda: all(partitions(empty)[name] == 9 for name in command))
     delete(empty, topic)
     assert empty("topics", "apply").code == 0
+    assert until(lambda: partitions(empty).get("drawbridge.refresh.retry.1s") == 9)
     assert {n for n, t in DECLARED.items() if t["kind"] in ("main", "tier")} == {
         n for n, count in partitions(empty).items() if count == 9}
     assert empty.sql("SELECT count(*) FROM shard WHERE consumer = 'teardown'") == [(9,)]

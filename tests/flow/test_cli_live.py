@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from bare_stack import BUILD, drop_bare, make_bare
+from bare_stack import BUILD, drop_bare, make_bare, until
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,9 @@ def test_a_command_that_dies_is_told_listed_and_shown(live):
 
 
 def test_status_sees_the_workers(live):
-    workers = {w["worker"]: w for w in live("status", "--json").json["workers"]}
-    assert set(workers) == {"provisioning", "teardown", "refresh", "audit"}
-    assert {w["state"] for w in workers.values()} == {"up"}
-    assert all(w["lag"] == 0 for w in workers.values() if w["worker"] != "audit")
+    def rows():
+        return live("status", "--json").json["workers"]
+
+    assert {w["worker"] for w in rows()} == {"provisioning", "teardown", "refresh", "audit"}
+    assert until(lambda: {w["state"] for w in rows()} == {"up"}), rows()
+    assert until(lambda: {w["lag"] for w in rows()} == {0}), rows()
