@@ -364,7 +364,7 @@ static void read_event(struct reading *r)
 static void read_body(struct reading *r, enum mode mode)
 {
     struct bytes value = r->record->value;
-    if (value.n > MESSAGE_BYTES_MAX)
+    if (value.n > (size_t)MESSAGE_BYTES_MAX)
         problem_add(r->problems, ERR_MESSAGE_TOO_LARGE, "", "has %zu bytes, more than %d", value.n,
                     MESSAGE_BYTES_MAX);
     else if (!value.p || value.n == 0)

@@ -61,7 +61,7 @@ static bool hex4(struct parser *s, uint32_t *out)
 {
     uint32_t v = 0;
     for (int i = 0; i < 4; i++, s->p++) {
-        char c = s->p < s->end ? *s->p : '\0';
+        int c = s->p < s->end ? (uint8_t)*s->p : 0;
         int digit = c >= '0' && c <= '9'                     ? c - '0'
                     : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
                                                              : -1;

@@ -1,5 +1,6 @@
 #include "core/json_value.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,6 +128,7 @@ static struct decimal decimal_of(const json_t *v)
 bool json_number_multiple(const json_t *v, const json_t *step)
 {
     struct decimal a = decimal_of(v), b = decimal_of(step);
+    assert(b.digits > 0);
     if (a.digits == 0)
         return true;
     int shift = a.exponent - b.exponent;

@@ -88,7 +88,8 @@ bool compile_list(struct compiler *c, const json_t *v, struct node_list *out)
     size_t n = json_array_size(v);
     if (n == 0)
         return compile_bad(c, "must be an array of schemas with at least one");
-    out->nodes = compile_get(c, n, sizeof *out->nodes);
+    out->nodes =
+        compile_get(c, n, sizeof *out->nodes); /* NOLINT(bugprone-sizeof-expression): pointers */
     if (!out->nodes)
         return false;
     for (size_t i = 0; i < n; i++)

@@ -87,7 +87,7 @@ static bool read_token(const char **p, char *out, size_t size)
     for (const char *from = out; *from; from++) {
         if (*from == '~' && from[1] != '0' && from[1] != '1')
             return false;
-        *to++ = *from == '~' ? (*++from == '0' ? '~' : '/') : *from;
+        *to++ = (char)(*from == '~' ? (*++from == '0' ? '~' : '/') : *from);
     }
     *to = '\0';
     return true;

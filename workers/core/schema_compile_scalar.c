@@ -13,6 +13,7 @@ struct pattern *compile_regex(struct compiler *c, const char *text, size_t n)
     struct schema *s = c->s;
     if (s->npatterns == s->patterns_cap) {
         size_t cap = s->patterns_cap ? s->patterns_cap * 2 : 8;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
         struct pattern **grown = reallocarray(s->patterns, cap, sizeof *grown);
         if (!grown) {
             err_set(c->err, ERR_NO_MEMORY, "schema");

@@ -12,7 +12,7 @@ static bool put_before(char *out, size_t *start, const char *token)
             return false;
         if (special)
             out[--*start] = token[i] == '~' ? '0' : '1';
-        out[--*start] = special ? '~' : token[i];
+        out[--*start] = (char)(special ? '~' : token[i]);
     }
     out[--*start] = '/';
     return true;
