@@ -1,0 +1,128 @@
+"""Fixtures of tests/scenarios and tests/flow: one private stack for most tests, one client that
+sees everything, people who clean up after themselves, and a deadline for each test."""
+import os
+import pathlib
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from harness import Stack, check, until  # noqa: E402
+from harness.client import new_id  # noqa: E402
+
+LIMIT_S = 60
+SETUP_LIMIT_S = 240
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "limit(seconds): the test fails when it takes longer")
+    # Ends like Ctrl-C, so that fixtures clean up.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def deadline(item, seconds):
+    def late(*_):
+        raise TimeoutError(f"{item.name}: longer than {seconds} s")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    deadline(item, SETUP_LIMIT_S)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    marker = item.get_closest_marker("limit")
+    deadline(item, marker.args[0] if marker else LIMIT_S)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    deadline(item, SETUP_LIMIT_S)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """The stack most tests share. Its clock only ever goes forward, its capacity is large unless a
+    test says otherwise, and traffic counters are read often."""
+    with Stack(env={"DRAWBRIDGE_ACTIVITY_PERIOD": "200ms"}) as shared:
+        shared.capacity(10_000)
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def the_client(stack):
+    """At the very end everything that was sent and seen has to add up."""
+    client = stack.client()
+    yield client
+    client.verify()
+    check(stack, client.sent, client.reused, timeout=30)
+
+
+@pytest.fixture
+def client(the_client, stack):
+    """The shared client; afterwards no session of the test is left, and all workers run."""
+    yield the_client
+    leave_no_session(the_client, stack)
+    for name, worker in stack.workers.items():
+        assert "-" in name or worker.alive(), f"{name} has ended:\n{stack.tail(name)}"
+
+
+def leave_no_session(client, stack):
+    stack.sql("UPDATE simulated_provider SET capacity = 1000000")
+    stack.sql("UPDATE simulated_instance SET stuck = 0")
+    live = stack.sql("SELECT id, user_id FROM sessions WHERE status <> 'terminated'")
+    admin = {"kind": "admin", "id": "tests"}
+    for session in live:
+        client.publish(client.stop_session(session["id"], session["user_id"], by=admin))
+    client.flush()
+    until(lambda: stack.infrastructure()["active_instances"] == 0, 20,
+          lambda: "sessions left: " + str(stack.sql(
+              "SELECT id, status, reason, driver, profile FROM sessions"
+              " WHERE status <> 'terminated'")))
+    stack.capacity(10_000)
+
+
+@pytest.fixture
+def user(client):
+    """A function that makes a user, waits for it, and returns its id."""
+
+    def make(**fields):
+        name = "u-" + new_id()[:13]
+        fields.setdefault("quotaMaxConcurrentSessions", 3)
+        fields.setdefault("quotaMaxSessionsPerDay", 1000)
+        client.do(client.user_put(name, **fields))
+        return name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tunnels(stack):
+    """Fails where the machine can make no tunnel, unless DRAWBRIDGE_SKIP_TUNNELS=1 asks to skip."""
+    from harness import tunnel
+
+    why = tunnel.possible()
+    if not why and "DRAWBRIDGE_WIREGUARD_INTERFACE" not in stack.env:
+        why = "ops/stack made no WireGuard node"
+    if why and os.environ.get("DRAWBRIDGE_SKIP_TUNNELS") == "1":
+        pytest.skip(f"asked to skip by DRAWBRIDGE_SKIP_TUNNELS: {why}")
+    assert not why, f"{why} (DRAWBRIDGE_SKIP_TUNNELS=1 leaves the tunnels out)"
+    return tunnel

@@ -1,0 +1,235 @@
+"""Outages of the broker and the database, missing topics, graceful stops (Q-14, Q-16, Q-17), on a
+stack of its own because everybody else would suffer."""
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import Stack, check, until
+from harness.client import admin, new_id
+from harness.stack import WORKERS
+from harness.wait import stays
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with Stack(workers=()) as own:
+        own.capacity(10_000)
+        yield own
+
+
+@pytest.fixture(scope="module")
+def the_client(stack):
+    client = stack.client()
+    yield client
+    client.verify()
+
+
+@pytest.fixture
+def client(the_client):
+    return the_client
+
+
+def run_to_its_end(stack, worker, timeout=20):
+    """Starts a worker that is expected to refuse; (exit code, everything it said)."""
+    done = subprocess.run([stack.binary(worker)], env=stack.environment(worker + "-refusing"),
+                          cwd=stack.run, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    return done.returncode, done.stdout
+
+
+def down(worker):
+    """The dependencies that the worker says are down."""
+    return {series.split('dependency="')[1].split('"')[0]
+            for series, value in worker.metrics().items()
+            if series.startswith("drawbridge_dependency_down{") and value}
+
+
+def puts(client, count, tag):
+    return [client.publish(client.user_put(f"u-{tag}-{i}-{new_id()[:6]}")) for i in range(count)]
+
+
+# The first test finds no worker running yet; the others need them.
+def test_workers_refuse_to_start_on_missing_topics(stack):
+    """Q-17: they say which topic is missing and the command to run; that command helps."""
+    for future in admin(stack.brokers).delete_topics(["drawbridge.teardown.dlq"]).values():
+        future.result(20)
+    until(lambda: "drawbridge.teardown.dlq" not in admin(stack.brokers).list_topics().topics, 15,
+          "the topic gone")
+    diff = stack.cli("topics", "diff")
+    assert diff.returncode != 0 and "drawbridge.teardown.dlq" in diff.stdout + diff.stderr
+    code, said = run_to_its_end(stack, "teardown")
+    assert code != 0
+    assert "drawbridge.teardown.dlq" in said and "drawbridge topics apply" in said
+    applied = stack.cli("topics", "apply")
+    assert applied.returncode == 0, applied.stderr
+    assert stack.cli("topics", "diff").returncode == 0
+    stack.start(*WORKERS)
+
+
+def test_workers_refuse_a_database_of_another_schema(stack):
+    """Q-17: newer than they know: refused, with the reason."""
+    row = stack.sql("SELECT table_name AS name FROM information_schema.columns"
+                    " WHERE table_schema = 'public' AND table_name LIKE %s", "%migration%")
+    assert row, "where migrations are recorded"
+    table = row[0]["name"]
+    columns = stack.sql("SELECT column_name AS name, data_type AS type FROM"
+                        " information_schema.columns WHERE table_name = %s", table)
+    number = next(c["name"] for c in columns if c["type"] in ("integer", "bigint", "smallint"))
+    highest = stack.value(f"SELECT max({number}) FROM {table}")
+    stack.sql(f"UPDATE {table} SET {number} = 9999 WHERE {number} = {highest}")
+    try:
+        code, said = run_to_its_end(stack, "refresh")
+    finally:
+        stack.sql(f"UPDATE {table} SET {number} = {highest} WHERE {number} = 9999")
+    assert code != 0 and "pg.schema" in said
+
+
+def test_sigterm_ends_a_worker_gracefully_and_loses_nothing(client, stack):
+    """Q-14: exit 0 within the time-out while commands flow and provider calls are under way;
+    whoever takes over completes them."""
+    names = [f"u-term-{i}-{new_id()[:6]}" for i in range(10)]
+    client.outcomes([client.publish(client.user_put(name)) for name in names])
+    slow = [client.publish(client.start_session(name, profile="slow-2500")) for name in names]
+    client.flush()
+    client.wait_event(lambda e: e.subject == slow[-1].subject)
+    flowing = puts(client, 300, "term")
+    began = time.monotonic()
+    code = stack.stop("provisioning", timeout=15)
+    took = time.monotonic() - began
+    assert code == 0, stack.tail("provisioning")
+    assert took < 11
+    flowing += puts(client, 50, "after")
+    client.flush()
+    stack.start("provisioning")
+    ends = client.outcomes(flowing + slow)
+    assert {e.outcome for e in ends.values()} == {"done"}
+    stops = [client.publish(client.stop_session(s.data["sessionId"], n))
+             for s, n in zip(slow, names)]
+    client.flush()
+    assert {e.outcome for e in client.outcomes(stops).values()} == {"done"}
+
+
+@pytest.mark.parametrize("worker", ["teardown", "refresh", "audit"])
+def test_every_worker_ends_gracefully(worker, stack):
+    """Q-14: exit 0 on SIGTERM."""
+    assert stack.stop(worker) == 0, stack.tail(worker)
+    stack.start(worker)
+
+
+def test_two_instances_share_the_work_and_hand_it_over(client, stack):
+    """Q-14 Q-03: a second worker joins while commands flow, then leaves; nothing is lost, nothing
+    is done twice, and each user's order is kept."""
+    names = [f"u-two-{i}-{new_id()[:6]}" for i in range(30)]
+    sent = []
+    running = threading.Event()
+
+    def flow():
+        while not running.is_set():
+            for name in names:
+                sent.append(client.publish(client.user_put(name, displayName=str(len(sent)))))
+            time.sleep(0.02)
+
+    flowing = threading.Thread(target=flow)
+    flowing.start()
+    try:
+        stack.start("provisioning-2", worker="provisioning")
+        second = stack.workers["provisioning-2"]
+        until(lambda: second.metric("drawbridge_shards_owned") > 0, 20, "shards for the second")
+        until(lambda: second.metric("drawbridge_commands_total") > 0, 10, "work for the second")
+        assert stack.stop("provisioning-2") == 0
+        until(lambda: stack.workers["provisioning"].metric("drawbridge_shards_owned") == 6, 20,
+              "all shards back")
+    finally:
+        running.set()
+        flowing.join()
+    client.flush()
+    client.outcomes(sent)
+    for name in names:
+        mine = [c.id for c in sent if c.data["userId"] == name]
+        assert [e.causation for e in client.about(f"user/{name}")] == mine
+
+
+def test_a_frozen_worker_that_lost_its_shards_writes_nothing(client, stack):
+    """Q-14 Q-03: SIGSTOP beyond the session time-out, another takes over, SIGCONT: the old one is
+    fenced off, and every command has one effect."""
+    import os
+    import signal
+
+    stack.start("provisioning-2", worker="provisioning")
+    until(lambda: stack.workers["provisioning-2"].metric("drawbridge_shards_owned") > 0, 20,
+          "shards for the second")
+    frozen = stack.workers["provisioning-2"]
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        sent = puts(client, 200, "frozen")
+        client.flush()
+        ends = client.outcomes(sent, 40)
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    assert {e.outcome for e in ends.values()} == {"done"}
+    more = puts(client, 50, "thawed")
+    client.flush()
+    client.outcomes(more, 40)
+    assert stack.stop("provisioning-2") == 0
+    ids = [c.data["userId"] for c in sent + more]
+    assert stack.value("SELECT count(*) FROM users WHERE id = ANY(%s) AND version = 1",
+                       ids) == len(ids)
+
+
+OUTAGES = [("kafka", "stop"), ("kafka", "kill"), ("postgres", "stop"), ("postgres", "kill")]
+
+
+@pytest.mark.parametrize("what, how", OUTAGES, ids=["-".join(o) for o in OUTAGES])
+def test_an_outage_is_waited_out(what, how, client, stack):
+    """Q-16: stopped or killed under load: told once in the log, shown in readiness and metrics,
+    processes stay, and everything is done when it ends."""
+    dependency = {"kafka": "kafka", "postgres": "database"}[what]
+    pids = {name: w.pid for name, w in stack.workers.items() if w.alive()}
+    worker = stack.workers["provisioning"]
+    before = len(worker.log_lines())
+    sent = puts(client, 300, f"before-{what}-{how}")
+    stack.ops(how, what)
+    try:
+        until(lambda: down(worker), 20, f"{what} down in the metrics")
+        seen_down = down(worker)
+        until(lambda: worker.readiness()[0] == 503, 10, "not ready")
+        sent += puts(client, 200, f"during-{what}-{how}")
+        for name in pids:
+            stays(stack.workers[name].alive, 0.5, f"{name} ended in the outage")
+    finally:
+        stack.ops("start", what, timeout=90)
+    client.flush(60)
+    ends = client.outcomes(sent, 40)
+    assert {e.outcome for e in ends.values()} == {"done"}
+    until(lambda: not down(worker) and worker.ready(), 20, "ready again")
+    assert any(d in (what, dependency) for d in seen_down), seen_down
+    for name, pid in pids.items():
+        w = stack.workers[name]
+        assert w.alive() and w.pid == pid, f"{name} ended:\n{stack.tail(name)}"
+        until(w.ready, 20, f"{name} ready again")
+    # Said once when it begins and once when it ends, not with every attempt.
+    loud = [line for line in worker.log_lines()[before:]
+            if line.get("level") in ("warn", "error")]
+    assert 1 <= len(loud) <= 8, loud
+
+
+def test_after_all_outages_everything_adds_up(client, stack):
+    """Q-03 Q-04 Q-16: topics, tables and the provider's ledger agree."""
+    check(stack, client.sent, client.reused, timeout=40)
+
+
+def test_a_worker_started_while_the_database_is_away_waits_for_it(client, stack):
+    """Q-16: it neither ends nor spins, and is ready when the database is there."""
+    assert stack.stop("refresh") == 0
+    stack.ops("stop", "postgres")
+    try:
+        stack.launch("refresh")
+        worker = stack.workers["refresh"]
+        stays(worker.alive, 1.5, lambda: stack.tail("refresh"))
+    finally:
+        stack.ops("start", "postgres")
+    if not worker.alive():
+        stack.launch("refresh")
+    stack.wait_ready("refresh")
