@@ -60,7 +60,12 @@ def settle(stack, timeout=60):
 def check(stack, commands=(), reused=(), timeout=60):
     """Asserts that everything adds up. commands: Client.sent; reused: ids sent with two payloads."""
     settle(stack, timeout)
-    events = read_all(stack.brokers, EVENTS)
+    found = findings(stack, read_all(stack.brokers, EVENTS), commands, reused)
+    assert not found, f"{len(found)} findings:\n" + "\n".join(found[:40])
+
+
+def findings(stack, events, commands=(), reused=()):
+    """Everything that does not add up between these events and the rest."""
     found = Findings(problems_of_stream(events, reused))
     first = {}
     for event in events:
@@ -72,8 +77,7 @@ def check(stack, commands=(), reused=(), timeout=60):
     check_addresses(found, stack)
     check_dead_letters(found, stack)
     check_provider(found, stack)
-    assert not found, f"{len(found)} findings:\n" + "\n".join(found[:40])
-    return events
+    return found
 
 
 def check_commands(found, commands, events):

@@ -120,7 +120,9 @@ def consumer(brokers):
         "enable.partition.eof": False,
         "fetch.wait.max.ms": 50,
         "socket.nagle.disable": True,
+        "reconnect.backoff.ms": 200,
         "reconnect.backoff.max.ms": 500,
+        "log_level": 0,
         "message.max.bytes": MAX_BYTES,
     })
 
@@ -178,7 +180,9 @@ class Client:
             "enable.idempotence": True,
             "linger.ms": 2,
             "socket.nagle.disable": True,
+            "reconnect.backoff.ms": 200,
             "reconnect.backoff.max.ms": 500,
+            "log_level": 0,
             "message.max.bytes": MAX_BYTES,
             "queue.buffering.max.messages": 200000,
         })
@@ -413,4 +417,4 @@ def end_offsets(brokers, topic):
 
 
 def admin(brokers):
-    return AdminClient({"bootstrap.servers": brokers})
+    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})

@@ -96,12 +96,11 @@ class Worker:
 class Stack:
     """with Stack() as stack: …  — or start()/close(). Nothing is left behind, whatever happens."""
 
-    def __init__(self, env=None, workers=WORKERS, worker_env=None, topics=True):
+    def __init__(self, env=None, workers=WORKERS, worker_env=None):
         self.build = build_dir()
         self.env_extra = dict(env or {})
         self.worker_env = {name: dict(values) for name, values in (worker_env or {}).items()}
         self.first = tuple(workers)
-        self.topics = topics
         self.workers = {}
         self.run = None
         self._sql = None
@@ -121,7 +120,7 @@ class Stack:
     # ---- life
 
     def start_all(self):
-        for name in ("drawbridge", *(f"drawbridge-{w}" for w in WORKERS)):
+        for name in ("drawbridge", *(f"drawbridge-{w}" for w in self.first)):
             if not (self.build / "bin" / name).exists():
                 raise RuntimeError(f"no {self.build}/bin/{name}: make TESTABLE=1 all")
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="drawbridge-"))

@@ -55,8 +55,8 @@ def pieces():
         "nothing at all": ([], b"", None, []),
         "a tombstone": ([], None, None, []),
         "random bytes as JSON": (attributes(), noise.randbytes(300), "json.malformed", []),
-        "an empty body": (attributes(), b"", "json.malformed", []),
-        "a tombstone with headers": (attributes(), None, "json.malformed", []),
+        "an empty body": (attributes(), b"", "envelope.invalid", [""]),
+        "a tombstone with headers": (attributes(), None, "envelope.invalid", [""]),
         "bad UTF-8 in a string": (attributes(), body(displayName="#").replace(b"#", b"\xc3\x28"),
                                   "json.malformed", []),
         "bad UTF-8 in a key": (attributes(), good[:-1] + b',"\xff":1}', "json.malformed", []),
@@ -112,9 +112,9 @@ def pieces():
                                            "envelope.invalid", ["header ce_specversion"]),
         "a time that is none": (attributes(ce_time="yesterday"), good, None, ["header ce_time"]),
         "a time in the future": (attributes(ce_time=rfc3339(time.time() + 30 * 86400)), good,
-                                 "time.invalid", []),
+                                 "time.invalid", ["header ce_time"]),
         "a time beyond the horizon": (attributes(ce_time=rfc3339(time.time() - 30 * 86400)), good,
-                                      "time.invalid", []),
+                                      "time.invalid", ["header ce_time"]),
         "an empty id": (attributes(ce_id=""), good, "envelope.invalid", ["header ce_id"]),
         "an id of 100 KiB": (attributes(ce_id="x" * 100 * KIB), good, "envelope.invalid",
                              ["header ce_id"]),
@@ -122,6 +122,12 @@ def pieces():
                                     ["header ce_id"]),
         "an id with NUL": (attributes(ce_id=b"a\0b"), good, "envelope.invalid", ["header ce_id"]),
         "two ids": (attributes(ce_id=["one", "two"]), good, "envelope.invalid", ["header ce_id"]),
+        "a subject of somebody else": (attributes(ce_subject="user/other"), good,
+                                       "envelope.invalid", ["header ce_subject"]),
+        "a key of somebody else": (attributes(ce_subject="user/other"), body(userId="other"),
+                                   "envelope.invalid", ["key"]),
+        "a media type of its own": (attributes(content_type="text/plain"), good,
+                                    "envelope.invalid", ["header content-type"]),
         "a subject that is none": (attributes(ce_subject="everybody"), good, "envelope.invalid",
                                    ["header ce_subject"]),
         "several things at once": (attributes(ce_id=None, ce_time="x", ce_specversion="2"),
@@ -234,6 +240,22 @@ def test_all_violations_are_told_at_once(thrown):
     theirs = {p.split(":")[0] for p in schemas.problems_of(
         "commands/user.put", json.loads(PIECES["wrong types"][1]))}
     assert theirs <= ours
+
+
+def test_garbage_about_a_user_who_exists_continues_the_users_sequence(client, user):
+    """Q-04 Q-08: the dead letter's event is one of the subject's events, numbered like them."""
+    name = user()
+    bad = client.user_put(name, quotaMaxConcurrentSessions=99)
+    assert client.do(bad, "dead").sequence == 2
+    assert client.do(client.user_put(name, displayName="good")).sequence == 3
+    assert client.do(client.user_put(name, email="bad"), "dead").sequence == 4
+
+
+def test_garbage_about_a_user_who_comes_later_is_before_the_users_events(client):
+    """Q-04 Q-08: a subject has one sequence, whether it has a row already or not."""
+    name = "u-" + new_id()[:13]
+    assert client.do(client.user_put(name, email="bad"), "dead").sequence == 1
+    assert client.do(client.user_put(name)).sequence == 2
 
 
 def test_a_mebibyte_is_refused_by_the_broker(client):

@@ -26,6 +26,26 @@ def test_commands_of_a_user_wait_behind_a_removal_that_is_under_way(client, stac
     assert (row["display_name"], row["removed"]) == ("19", False)
 
 
+def test_no_command_slips_past_one_that_has_just_begun_to_wait(client, user):
+    """Q-07: each change comes a moment after the removal that has to wait: in the same batch, in
+    the one behind it, in a shard that had no open work before."""
+    names = [user() for _ in range(24)]
+    starts = [client.publish(client.start_session(name)) for name in names]
+    client.flush()
+    client.outcomes(starts)
+    removals, puts = [], []
+    for i, name in enumerate(names):
+        removals.append(client.publish(client.user_remove(name)))
+        for _ in range(i % 6):
+            client.flush()
+        puts.append(client.publish(client.user_put(name, displayName="back")))
+        client.flush()
+    client.outcomes(removals + puts)
+    for name, removal, put in zip(names, removals, puts):
+        order = [e.causation for e in client.about(f"user/{name}") if e.outcome][1:]
+        assert order == [removal.id, put.id], name
+
+
 def test_a_second_command_for_a_session_waits_behind_the_one_in_a_tier(client, stack, user):
     """Q-07 Q-05: the start is in its delay tier; what comes for the same session comes after it;
     the partition goes on for everybody else."""

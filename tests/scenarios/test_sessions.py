@@ -160,6 +160,19 @@ def test_one_session_id_is_started_once(client, user):
     assert (again.data["status"], again.data["code"]) == (409, "session.exists")
 
 
+def test_a_start_that_was_refused_may_be_sent_again_for_the_same_session(client, stack, user):
+    """V-10 Q-04: retryable means just that: a new command for the same session id succeeds once
+    there is room, and the session's events are numbered on."""
+    name = user()
+    stack.capacity(0)
+    start = client.start_session(name)
+    refused = client.do(start, "refused")
+    assert refused.data["code"] == "capacity.exhausted" and refused.sequence == 1
+    stack.capacity(10)
+    active = client.do(client.start_session(name, session=start.data["sessionId"]))
+    assert active.kind == "session.active" and active.sequence == 3
+
+
 def test_only_the_owner_or_an_administrator_stops_a_session(client, stack, user):
     """V-13: a stranger gets 404, whichever userId the command carries; an administrator may."""
     name, stranger = user(), user()
