@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from harness.client import new_id
+from harness.client import new_id, rfc3339
 
 ADMIN = {"kind": "admin", "id": "tests"}
 
@@ -72,11 +72,11 @@ def test_an_unreachable_broker_is_a_code_of_its_own(stack):
 
 def test_the_same_id_sent_again_gets_the_same_answer(client, stack):
     """Q-03 Q-18: a publisher that is unsure sends again and is told the stored outcome."""
-    name, id = "u-" + new_id()[:8], new_id()
+    name, id, now = "u-" + new_id()[:8], new_id(), rfc3339()
     data = {"userId": name, "requestedBy": ADMIN}
-    first = send(stack, "user.put", data, "--id", id, "--wait=20")
+    first = send(stack, "user.put", data, "--id", id, "--time", now, "--wait=20")
     assert first.returncode == 0, first.stderr
-    again = send(stack, "user.put", data, "--id", id, "--wait=20")
+    again = send(stack, "user.put", data, "--id", id, "--time", now, "--wait=20")
     assert again.returncode == 0, again.stderr
     assert stack.value("SELECT version FROM users WHERE id = %s", name) == 1
     assert len({e.id for e in client.events if e.causation == id and e.outcome}) == 1
