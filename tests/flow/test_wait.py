@@ -78,7 +78,7 @@ def test_the_same_id_sent_again_gets_the_same_answer(client, stack):
     assert first.returncode == 0, first.stderr
     again = send(stack, "user.put", data, "--id", id, "--time", now, "--wait=20")
     assert again.returncode == 0, again.stderr
-    assert stack.value("SELECT version FROM users WHERE id = %s", name) == 1
+    assert stack.value("SELECT sequence FROM users WHERE id = %s", name) == 1
     assert len({e.id for e in client.events if e.causation == id and e.outcome}) == 1
 
 

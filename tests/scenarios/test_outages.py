@@ -167,7 +167,7 @@ def test_a_frozen_worker_that_lost_its_shards_writes_nothing(client, stack):
     client.outcomes(more, 40)
     assert stack.stop("provisioning-2") == 0
     ids = [c.data["userId"] for c in sent + more]
-    assert stack.value("SELECT count(*) FROM users WHERE id = ANY(%s) AND version = 1",
+    assert stack.value("SELECT count(*) FROM users WHERE id = ANY(%s) AND sequence = 1",
                        ids) == len(ids)
 
 
