@@ -105,6 +105,7 @@ struct verdict {
     bool compensating;   /* VERDICT_EFFECT: from now on attempts count by undo_delays_ms */
     bool keep_failure;   /* remember `failure` in the row (why it is being undone) */
     struct err failure;
+    int attempts;        /* VERDICT_DEAD: tries to tell of; 0: those of this phase */
     void *effect;        /* VERDICT_EFFECT: the worker's, from the batch's arena */
 };
 
@@ -134,6 +135,7 @@ struct stream {
     const char *consumer; /* of the last event; NULL: none yet */
     int shard;
     int64_t seq;
+    const char *key; /* of its events' records, which keeps them on one partition; NULL: the command's */
     bool dirty;
 };
 

@@ -115,8 +115,10 @@ static char outcome_char(const char *outcome)
 }
 
 /* The key that keeps an event behind the other events of its root. */
-static struct bytes event_key(const struct item *it, const char *subject)
+static struct bytes event_key(const struct item *it, const struct stream *stream, const char *subject)
 {
+    if (stream->key)
+        return (struct bytes){(const uint8_t *)stream->key, strlen(stream->key)};
     if (it->cmd.key.p && it->cmd.key.n)
         return it->cmd.key;
     return (struct bytes){(const uint8_t *)subject, strlen(subject)};
@@ -152,7 +154,7 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     put_if(&h, "drawbridge-outcome", ev->outcome);
     header_put(&h, "content-type", "application/json");
     row->topic = "drawbridge.events";
-    row->key = event_key(it, ev->subject);
+    row->key = event_key(it, stream, ev->subject);
     row->headers = kept(b, &h);
     row->value = (struct bytes){arena_copy(b->arena, ev->data, ev->data_n), ev->data_n};
     row->ce_id = arena_str(b->arena, id);

@@ -213,7 +213,7 @@ static void die(struct batch *b, struct item *it, const struct err *why)
         recall(it->pending, &err);
     if (!err.code)
         (void)err_set(&err, ERR_INTERNAL, "nothing was decided about %s", it->cmd.type);
-    message_dead(b, it, &err, it->attempt);
+    message_dead(b, it, &err, it->verdict.attempts ? it->verdict.attempts : it->attempt);
     close_row(b, it);
 }
 

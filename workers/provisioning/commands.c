@@ -161,6 +161,8 @@ static void go_on(struct provisioning *p, struct batch *b, struct item *it)
     }
     resources_touch(&w, &plan);
     carry_plan(resources_of(b), it, &plan);
+    if (w.session && it->compensating) /* the removal's tries are not the command's */
+        it->verdict.attempts = w.session->provision_attempts + 1;
 }
 
 static bool is_first(const struct item *it)

@@ -94,9 +94,9 @@ static const char *subject_of(struct working_set *ws, const struct item *it, con
 static struct stream *event_stream(const struct plan_event *e)
 {
     if (e->session)
-        return &((struct session_row *)(void *)e->session)->stream;
+        return session_row_stream((struct session_row *)(void *)e->session);
     if (e->user)
-        return &((struct user_row *)(void *)e->user)->stream;
+        return user_row_stream((struct user_row *)(void *)e->user);
     return NULL;
 }
 

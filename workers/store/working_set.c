@@ -171,15 +171,28 @@ bool working_set_commit(struct working_set *ws, bool last, struct err *err)
     return true;
 }
 
+/* Whoever the command came from: the events of a session are on its owner's partition. */
+struct stream *session_row_stream(struct session_row *row)
+{
+    row->stream.key = row->session.user_id;
+    return &row->stream;
+}
+
+struct stream *user_row_stream(struct user_row *row)
+{
+    row->stream.key = row->user.id;
+    return &row->stream;
+}
+
 struct stream *working_set_stream(struct working_set *ws, const char *subject)
 {
     if (!strncmp(subject, "user/", 5)) {
         struct user_row *u = user_row_get(ws, subject + 5);
-        return u && (u->exists || u->dirty) ? &u->stream : NULL;
+        return u && (u->exists || u->dirty) ? user_row_stream(u) : NULL;
     }
     if (!strncmp(subject, "session/", 8)) {
         struct session_row *s = session_row_get(ws, subject + 8);
-        return s && (s->exists || s->dirty) ? &s->stream : NULL;
+        return s && (s->exists || s->dirty) ? session_row_stream(s) : NULL;
     }
     return NULL;
 }

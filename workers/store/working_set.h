@@ -71,5 +71,7 @@ const char *working_set_address(struct working_set *ws);
 struct session_row *working_set_adopt(struct working_set *ws, struct session *fresh, int shard);
 /* last: the hot row (deployment), which comes after everything else. */
 must_check bool working_set_commit(struct working_set *ws, bool last, struct err *err);
+struct stream *session_row_stream(struct session_row *row);
+struct stream *user_row_stream(struct user_row *row);
 /* The stream of user/<id> or session/<id>; NULL when there is no such row. */
 struct stream *working_set_stream(struct working_set *ws, const char *subject);

@@ -68,12 +68,23 @@ static void stop(struct teardown *t, struct batch *b, struct item *it, struct wo
         plan->events[i].session = &row->session;
 }
 
+/* A user speaks for itself only: for anybody else's session there is none (V-13). */
+static bool is_stranger(const struct item *it)
+{
+    const json_t *by = json_object_get(it->cmd.json, "requestedBy");
+    const char *id = json_string_value(json_object_get(by, "id"));
+    const char *user = json_string_value(json_object_get(it->cmd.json, "userId"));
+    return !carry_by_admin(it) && (!id || !user || strcmp(id, user) != 0);
+}
+
 static void decide(void *w, struct batch *b, struct item *it)
 {
     struct teardown *t = w;
     struct world world = resources_world(&t->resources, b, it);
     struct plan plan;
-    if (it->kind == ITEM_OUTCOME) {
+    if (is_stranger(it)) {
+        plan_refuse(&plan, EVENT_SESSION_REFUSED, REFUSAL_SESSION_UNKNOWN);
+    } else if (it->kind == ITEM_OUTCOME) {
         struct outcome o = carry_outcome(it);
         session_removed(&world, &o, false, batch_now_ms(b), &plan);
     } else {
