@@ -97,9 +97,9 @@ def pieces():
         "a name of 200 KiB": (attributes(), body(displayName="x" * 200 * KIB), "schema.violation",
                               ["/displayName"]),
         "an integer of 400 digits": (attributes(), body(quotaMaxConcurrentSessions=1).replace(
-            b":1,", b":" + b"9" * 400 + b","), None, []),
+            b":1}", b":" + b"9" * 400 + b"}"), None, []),
         "a number beyond all bounds": (attributes(), body(quotaMaxConcurrentSessions=1).replace(
-            b":1,", b":1e999,"), None, []),
+            b":1}", b":1e999}"), None, []),
         "an unknown type": (attributes(ce_type="drawbridge.user.frobnicate"), good, "type.unknown",
                             []),
         "a type of somebody else": (attributes(ce_type="com.example.order"), good, "type.unknown",
