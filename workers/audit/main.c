@@ -2,6 +2,7 @@
 #include "audit/audit.h"
 
 #include "core/header_block.h"
+#include "core/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -218,6 +219,18 @@ static void stream_event(struct batch *b, struct item *it, const struct operatio
 
 /* ---- decisions ------------------------------------------------------------------------------ */
 
+/* Events of a user's sessions are on the user's partition: their key is the user. */
+static const char *user_of(struct batch *b, const struct item *it, const json_t *data)
+{
+    const char *user = text(data, "userId");
+    if (!user)
+        user = id_after(it->cmd.subject, "user/");
+    struct bytes key = it->cmd.record->key;
+    if (user || !id_after(it->cmd.subject, "session/") || !key.p || !utf8_printable(key.p, key.n))
+        return user;
+    return arena_strn(batch_arena(b), (const char *)key.p, key.n);
+}
+
 static void record_event(struct audit *w, struct batch *b, struct item *it)
 {
     bool fresh = false;
@@ -229,13 +242,13 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
     struct operational_event *row = fresh ? row_add(b) : NULL;
     if (!row)
         return; /* a repeat */
-    const struct naming *n = naming_of(w->namings, it->cmd.type, text(data, "reason"));
+    const struct naming *n = naming_of(w->namings, it->cmd.type, text(data, "reason"), text(data, "commandType"));
     auto_buf struct buf message, metadata;
     buf_init(&message, 1 << 20);
     buf_init(&metadata, 1 << 20);
     naming_message(n, data, &message);
     buf_put(&metadata, it->cmd.data.p, it->cmd.data.n);
-    const char *user = text(data, "userId"), *session = text(data, "sessionId");
+    const char *session = text(data, "sessionId");
     *row = (struct operational_event){
         .day = day_of_ms(it->cmd.time_ms),
         .at_ms = it->cmd.time_ms,
@@ -245,7 +258,7 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
         .event_type = n->event_type,
         .type = it->cmd.type,
         .subject = it->cmd.subject,
-        .user_id = user ? user : id_after(it->cmd.subject, "user/"),
+        .user_id = user_of(b, it, data),
         .session_id = session ? session : id_after(it->cmd.subject, "session/"),
         .outcome = n->outcome,
         .message = kept(b, &message),

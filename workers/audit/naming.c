@@ -39,6 +39,7 @@ struct namings *namings_load(struct err *err)
             const json_t *row = json_array_get(n->json, i);
             struct naming *r = &n->rows[n->n];
             *r = (struct naming){.type = text(row, "type"), .reason = text(row, "reason"),
+                                 .command_type = text(row, "commandType"),
                                  .event_type = text(row, "eventType"), .outcome = text(row, "outcome"),
                                  .message = text(row, "message")};
             n->n += r->type && r->event_type && r->outcome && r->message;
@@ -61,19 +62,20 @@ void namings_free(struct namings **p)
     free(n);
 }
 
-const struct naming *naming_of(const struct namings *n, const char *type, const char *reason)
+static bool fits(const char *wanted, const char *value)
 {
-    const struct naming *any = NULL;
+    return !wanted || (value && !strcmp(wanted, value));
+}
+
+const struct naming *naming_of(const struct namings *n, const char *type, const char *reason,
+                               const char *command_type)
+{
     for (size_t i = 0; type && i < n->n; i++) {
         const struct naming *r = &n->rows[i];
-        if (strcmp(r->type, type) != 0)
-            continue;
-        if (r->reason && reason && !strcmp(r->reason, reason))
+        if (!strcmp(r->type, type) && fits(r->reason, reason) && fits(r->command_type, command_type))
             return r;
-        if (!r->reason)
-            any = r;
     }
-    return any ? any : &unnamed;
+    return &unnamed;
 }
 
 static void put_value(struct buf *out, const json_t *v)
