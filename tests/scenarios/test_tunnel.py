@@ -173,11 +173,9 @@ def test_configurations_load_with_wg_and_as_a_qr_code(client, stack, user, tunne
                  "AllowedIPs", "PersistentKeepalive"):
         assert line in conf
     assert shutil.which("zbarimg"), "no zbarimg: ops/bootstrap test"
-    shown = stack.cli("session", "config", session, "--qr", "--json")
-    assert shown.returncode == 0, shown.stderr
-    import base64
-
     png = tmp_path / "qr.png"
-    png.write_bytes(base64.b64decode(json.loads(shown.stdout)["qrCodeData"]))
+    made = stack.cli("session", "config", session, "--png", str(png))
+    assert made.returncode == 0, made.stderr
+    assert png.stat().st_mode & 0o777 == 0o600
     read = subprocess.run(["zbarimg", "-q", "--raw", str(png)], capture_output=True, check=True)
     assert read.stdout.decode().strip() == conf.strip()
