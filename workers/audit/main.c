@@ -336,11 +336,14 @@ static bool commit(void *w, struct batch *b, bool last, struct err *err)
     return true;
 }
 
+static const char *const writes[] = {STREAM_TOPIC, NULL};
+
 int main(int argc, char **argv)
 {
     struct worker_ops ops = {
         .name = "audit",
         .topic = "drawbridge.events",
+        .writes = writes,
         .plain_log = true,
         .open = open_worker,
         .close = close_worker,

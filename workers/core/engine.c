@@ -706,10 +706,26 @@ static bool check_topics(struct engine *e, struct err *err)
     return true;
 }
 
+/* What the worker writes has to be there as well: a commit whose messages have nowhere to go would
+ * hold up its shard for ever. */
+static bool check_outputs(struct engine *e, struct err *err)
+{
+    char dlq[160];
+    snprintf(dlq, sizeof dlq, "%s.dlq", e->ops->topic);
+    const char *own[] = {e->ops->plain_log ? NULL : dlq, e->ops->plain_log ? NULL : "drawbridge.events"};
+    for (size_t i = 0; i < LEN(own); i++)
+        if (own[i] && kafka_topic_partitions(e->kafka, own[i], 500, err) < 0)
+            return false;
+    for (const char *const *t = e->ops->writes; t && *t; t++)
+        if (kafka_topic_partitions(e->kafka, *t, 500, err) < 0)
+            return false;
+    return true;
+}
+
 static bool wait_for_topics(struct engine *e, struct err *err)
 {
     bool told = false;
-    while (!check_topics(e, err)) {
+    while (!check_topics(e, err) || !check_outputs(e, err)) {
         if (err->code != ERR_KAFKA_FAILED)
             return false;
         if (!told)

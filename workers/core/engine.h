@@ -146,6 +146,7 @@ struct worker_ops {
     const char *topic;   /* "drawbridge.provisioning" */
     const struct command_type *types;
     size_t ntypes;
+    const char *const *writes; /* topics it writes beside events and dead letters; NULL-terminated */
     /* audit: takes every event type, keeps no inbox, validates against nothing */
     bool plain_log;
 

@@ -1,5 +1,6 @@
 #include "core/kafka.h"
 
+#include "core/clock.h"
 #include "core/kafka_conf.h"
 
 #include <fcntl.h>
@@ -8,6 +9,9 @@
 
 #define TOPICS_MAX 64
 #define QUEUES_MAX 1024
+
+#define PROBE_EVERY_US 1000000
+#define PROBE_WAIT_MS 50
 
 struct kafka {
     uv_loop_t *loop;
@@ -30,6 +34,7 @@ struct kafka {
     } queue_names[QUEUES_MAX];
     size_t nqueues;
     bool down, leaving, broken;
+    int64_t probed_us; /* while down: when the brokers were asked last */
 };
 
 static void on_wake(uv_poll_t *h, int status, int events)
@@ -252,6 +257,30 @@ static void on_error(struct kafka *k, rd_kafka_t *rk, rd_kafka_resp_err_t code, 
     }
 }
 
+static void brokers_up(struct kafka *k)
+{
+    if (!k->down)
+        return;
+    k->down = false;
+    k->ops.brokers(k->ops.arg, true, NULL);
+}
+
+/* librdkafka tells when all brokers are gone, never that one came back: while they are away they
+ * are asked once a second. A far broker that does not answer so fast is noticed by the next
+ * message that is delivered. */
+static void probe(struct kafka *k)
+{
+    int64_t now_us = clock_mono_now_us();
+    if (!k->down || !k->producer || now_us - k->probed_us < PROBE_EVERY_US)
+        return;
+    k->probed_us = now_us;
+    const struct rd_kafka_metadata *md = NULL;
+    if (!rd_kafka_metadata(k->producer, 0, NULL, &md, PROBE_WAIT_MS)) {
+        rd_kafka_metadata_destroy(md);
+        brokers_up(k);
+    }
+}
+
 static void on_rebalance(struct kafka *k, rd_kafka_event_t *ev)
 {
     rd_kafka_topic_partition_list_t *l = rd_kafka_event_topic_partition_list(ev);
@@ -289,7 +318,7 @@ static void on_reports(struct kafka *k, rd_kafka_event_t *ev)
     const rd_kafka_message_t *m;
     while ((m = rd_kafka_event_message_next(ev))) {
         if (!m->err) {
-            k->down = false;
+            brokers_up(k);
             if (m->_private)
                 k->ops.delivered(k->ops.arg, (uint64_t)(uintptr_t)m->_private);
         } else if (!k->broken) {
@@ -313,6 +342,7 @@ void kafka_serve(struct kafka *k)
             on_error(k, k->producer, rd_kafka_event_error(ev), rd_kafka_event_error_string(ev));
         rd_kafka_event_destroy(ev);
     }
+    probe(k);
 }
 
 /* ---- partitions ---------------------------------------------------------------------------- */

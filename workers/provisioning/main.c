@@ -72,11 +72,14 @@ static void shard_opened(void *w, int shard)
     provisioning_reconcile(w, shard);
 }
 
+static const char *const writes[] = {"drawbridge.teardown", NULL};
+
 int main(int argc, char **argv)
 {
     struct worker_ops ops = {
         .name = "provisioning",
         .topic = "drawbridge.provisioning",
+        .writes = writes,
         .types = provisioning_commands,
         .ntypes = provisioning_ncommands,
         .open = open_worker,

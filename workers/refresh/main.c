@@ -71,11 +71,14 @@ static void shards_closed(void *w)
     refresh_forget(w);
 }
 
+static const char *const writes[] = {"drawbridge.teardown", NULL};
+
 int main(int argc, char **argv)
 {
     struct worker_ops ops = {
         .name = "refresh",
         .topic = "drawbridge.refresh",
+        .writes = writes,
         .types = refresh_commands,
         .ntypes = refresh_ncommands,
         .open = open_worker,
