@@ -124,6 +124,7 @@ class Stack:
             if not (self.build / "bin" / name).exists():
                 raise RuntimeError(f"no {self.build}/bin/{name}: make TESTABLE=1 all")
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="drawbridge-"))
+        (self.run / "metrics").mkdir()
         self.clock_file = self.run / "clock"
         self.clock_file.write_text("0\n")
         self.ledger_file = self.run / "simulated.ledger"
@@ -192,7 +193,6 @@ class Stack:
     def launch(self, name, worker=None, env=None):
         """Starts a process and does not wait for anything. `name` tells instances apart."""
         assert name not in self.workers or not self.workers[name].alive(), f"{name} runs already"
-        (self.run / "metrics").mkdir(exist_ok=True)
         url_file = self.run / "metrics" / f"{name}.url"
         url_file.unlink(missing_ok=True)
         log = self.run / "log" / f"{name}.log"
