@@ -132,6 +132,7 @@ int cli_main(const struct action *actions, int argc, char **argv)
 {
     struct err err = {0};
     struct cli cli = {.actions = actions, .now_ms = clock_wall_ms()};
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before there is any other thread */
     setlocale(LC_CTYPE, "C.UTF-8"); /* for the widths of letters */
     cli.json = given(argc, argv, "--json", "--json");
     bool color = !given(argc, argv, "--no-color", "--no_color");

@@ -44,20 +44,22 @@ static int run_list(struct cli *cli)
     const struct line *l = &cli->line;
     struct err err = {0};
     char since[25], type_text[256], limit[24];
-    const char *worker = line_text(l, "worker"), *all = line_has(l, "all") ? "true" : "false";
-    const char *type = full_type(line_text(l, "type"), type_text, sizeof type_text);
-    bool has_since = line_has(l, "since");
     clock_format(cli->now_ms - line_int(l, "since", 0), since);
     snprintf(limit, sizeof limit, "%lld", (long long)line_int(l, "limit", LIST_LIMIT));
+    /* In the order of both queries' parameters; the list has one more. */
+    const char *const filter[] = {
+        line_text(l, "worker"),
+        full_type(line_text(l, "type"), type_text, sizeof type_text),
+        line_has(l, "since") ? since : NULL,
+        line_has(l, "all") ? "true" : "false",
+        line_text(l, "tenant"),
+        line_text(l, "reason"),
+        line_text(l, "text"),
+        limit,
+    };
     auto_db struct db *db = db_open(cli, &err);
-    auto_json json_t *doc =
-        db ? db_row(db, SQL_DEAD_LETTER_COUNT,
-                    DB_PARAMS(worker, type, has_since ? since : NULL, all), &err)
-           : NULL;
-    auto_json json_t *rows =
-        doc ? db_rows(db, SQL_DEAD_LETTER_LIST,
-                      DB_PARAMS(worker, type, has_since ? since : NULL, limit, all), &err)
-            : NULL;
+    auto_json json_t *doc = db ? db_row(db, SQL_DEAD_LETTER_COUNT, filter, &err) : NULL;
+    auto_json json_t *rows = doc ? db_rows(db, SQL_DEAD_LETTER_LIST, filter, &err) : NULL;
     if (!rows)
         return cli_fail(cli, &err);
     json_object_set(doc, "deadLetters", rows);
@@ -166,7 +168,7 @@ static int run_show(struct cli *cli)
     }
     auto_db struct db *db = db_open(cli, &err);
     auto_json json_t *row = db ? db_row(db, SQL_DEAD_LETTER_SHOW, DB_PARAMS(id), &err) : NULL;
-    if (row && json_is_null(row))
+    if (json_is_null(row))
         (void)err_set(&err, ERR_NOT_FOUND, "there is no dead letter %s", id);
     if (err.code || !row)
         return cli_fail(cli, &err);
@@ -179,8 +181,12 @@ static int run_show(struct cli *cli)
 }
 
 static const struct option list_options[] = {
-    {"worker", "NAME", "provisioning, teardown or refresh", OPT_TEXT, 0, 0, false},
+    {"worker", "NAME", "only this worker's: provisioning, teardown or refresh", OPT_TEXT, 0, 0,
+     false},
     {"type", "TYPE", "only commands of this type", OPT_TEXT, 0, 0, false},
+    {"tenant", "TENANT", "only this tenant's", OPT_TEXT, 0, 0, false},
+    {"reason", "CODE", "only this reason, such as schema.violation", OPT_TEXT, 0, 0, false},
+    {"text", "TEXT", "only where the error's message has it", OPT_TEXT, 0, 0, false},
     {"since", "DURATION", "died since then, such as 2h", OPT_DURATION, 0, 0, false},
     {"all", NULL, "also those that were dealt with", OPT_FLAG, 0, 0, false},
     {"limit", "N", "rows (50)", OPT_INT, 1, 1000, false},

@@ -113,7 +113,7 @@ static const char *ensure_key(struct db *db, const char *path, bool check, bool 
     if (stat(path, &st) == 0)
         return "present";
     if (errno != ENOENT && errno != ENOTDIR) {
-        (void)err_set(err, ERR_KEY_INVALID, "the master key %s: %s", path, strerror(errno));
+        (void)err_set(err, ERR_KEY_INVALID, "the master key %s: %m", path);
         return NULL;
     }
     if (have_tables) {

@@ -2,7 +2,6 @@
 #include "commands.h"
 #include "send.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "core/json_value.h"
@@ -25,7 +24,7 @@ static bool read_file(const char *path, struct buf *out, struct err *err)
 {
     FILE *f = fopen(path, "re");
     if (!f)
-        return err_set(err, ERR_BAD_INPUT, "cannot open %.256s: %s", path, strerror(errno));
+        return err_set(err, ERR_BAD_INPUT, "cannot open %.256s: %m", path);
     bool ok = read_stream(f, path, out, err);
     fclose(f);
     return ok;

@@ -76,7 +76,7 @@ static struct secret *render(struct cli *cli, const char *id, const json_t *row,
 struct secret *session_config_text(struct cli *cli, struct db *db, const char *id, struct err *err)
 {
     auto_json json_t *row = db_row(db, SQL_SESSION_CONFIG, DB_PARAMS(id), err);
-    if (row && json_is_null(row))
+    if (json_is_null(row))
         (void)err_set(err, ERR_NOT_FOUND, "session %s has no configuration", id);
     return row && !err->code ? render(cli, id, row, err) : NULL;
 }
@@ -86,7 +86,7 @@ static bool write_private(const char *path, const void *p, size_t n, struct err 
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return err_set(err, ERR_BAD_INPUT, "cannot make %.256s: %s", path, strerror(errno));
+        return err_set(err, ERR_BAD_INPUT, "cannot make %.256s: %m", path);
     bool ok = true;
     for (size_t done = 0; ok && done < n;) {
         ssize_t written = write(fd, (const char *)p + done, n - done);

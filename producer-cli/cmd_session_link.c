@@ -14,11 +14,11 @@
 
 #include "session_config.h"
 
-#define HOUR_MS 3600000
+#define HOUR_MS INT64_C(3600000)
 
 static void hex_of(const uint8_t hash[static DOWNLOAD_HASH], char out[static 2 * DOWNLOAD_HASH + 3])
 {
-    memcpy(out, "\\x", 2); /* bytea's text form */
+    snprintf(out, 3, "\\x"); /* bytea's text form */
     sodium_bin2hex(out + 2, 2 * DOWNLOAD_HASH + 1, hash, DOWNLOAD_HASH);
 }
 
@@ -54,7 +54,7 @@ static json_t *make_link(struct cli *cli, struct db *db, const char *id, struct 
     snprintf(count, sizeof count, "%lld", (long long)downloads);
     auto_json json_t *row =
         db_row(db, SQL_DOWNLOAD_TOKEN_ADD, DB_PARAMS(hex, id, now, until, count), err);
-    if (row && json_is_null(row))
+    if (json_is_null(row))
         (void)err_set(err, ERR_NOT_FOUND,
                       "session %.64s has no configuration that could be downloaded", id);
     if (!row || err->code)

@@ -111,7 +111,7 @@ static int run_show(struct cli *cli)
     const char *id = cli->line.words[0];
     auto_db struct db *db = db_open(cli, &err);
     auto_json json_t *row = db ? db_row(db, SQL_USER_SHOW, DB_PARAMS(id), &err) : NULL;
-    if (row && json_is_null(row))
+    if (json_is_null(row))
         (void)err_set(&err, ERR_NOT_FOUND, "there is no user %.128s", id);
     if (err.code || !row)
         return cli_fail(cli, &err);

@@ -17,7 +17,7 @@
 #include "line.h"
 #include "schemas.h"
 
-enum { HEADERS_MAX = 48, TEXT_BYTES_MAX = 1024, BODY_BYTES_MAX = 4 * MESSAGE_BYTES_MAX };
+enum { HEADERS_MAX = 48, TEXT_BYTES_MAX = 1024, BODY_BYTES_MAX = MESSAGE_BYTES_MAX };
 
 #define PREFIX "drawbridge."
 
@@ -25,7 +25,7 @@ enum { HEADERS_MAX = 48, TEXT_BYTES_MAX = 1024, BODY_BYTES_MAX = 4 * MESSAGE_BYT
 
 static const char *short_type(const char *type)
 {
-    return strncmp(type, PREFIX, strlen(PREFIX)) ? type : type + strlen(PREFIX);
+    return strncmp(type, PREFIX, strlen(PREFIX)) != 0 ? type : type + strlen(PREFIX);
 }
 
 static bool unknown_type(const char *type, struct err *err)
@@ -53,7 +53,7 @@ bool routing_of(const char *type, struct routing *out, struct err *err)
 {
     const char *wanted = short_type(type);
     const struct schema_file *f = schema_files;
-    while (f->name && (strncmp(f->name, "commands/", 9) || strcmp(f->name + 9, wanted)))
+    while (f->name && (strncmp(f->name, "commands/", 9) != 0 || strcmp(f->name + 9, wanted) != 0))
         f++;
     if (!f->name)
         return unknown_type(wanted, err);
@@ -90,7 +90,7 @@ static const char *member(const json_t *data, const char *name)
 /* Puts members of the data for {name} in the template. */
 static const char *fill(struct arena *a, const char *template, const json_t *data)
 {
-    char memory[TEXT_BYTES_MAX], name[64];
+    char memory[TEXT_BYTES_MAX] = "", name[64] = "";
     struct buf b;
     buf_init_fixed(&b, memory, sizeof memory);
     while (*template) {
@@ -211,9 +211,9 @@ static bool put_body(struct arena *a, const struct composition *in, const struct
     if (!body)
         return err_set(err, ERR_JSON_MALFORMED, "the data cannot be written as JSON");
     size_t n = strlen(body);
-    if (n > MESSAGE_BYTES_MAX)
+    if (n > BODY_BYTES_MAX)
         return err_set(err, ERR_MESSAGE_TOO_LARGE, "the data has %zu bytes, at most %d are taken",
-                       n, MESSAGE_BYTES_MAX);
+                       n, BODY_BYTES_MAX);
     out->topic = arena_str(a, r->topic);
     out->value = (struct bytes){arena_copy(a, body, n), n};
     out->key = (struct bytes){arena_copy(a, key, strlen(key) + 1), strlen(key)};
@@ -227,7 +227,7 @@ static bool put_body(struct arena *a, const struct composition *in, const struct
 bool compose(struct arena *a, const struct composition *in, struct message *out,
              struct problems *problems, struct err *err)
 {
-    struct routing r;
+    struct routing r = {0};
     memset(out, 0, sizeof *out);
     if (!routing_of(in->type, &r, err))
         return false;

@@ -36,7 +36,9 @@ static bool connection_error(const struct db *db, struct err *err)
     char line[400];
     size_t n = 0;
     for (; *why && n + 1 < sizeof line; why++) {
-        char c = *why == '\n' || *why == '\t' ? ' ' : *why;
+        char c = *why;
+        if (c == '\n' || c == '\t')
+            c = ' ';
         if (c != ' ' || (n && line[n - 1] != ' '))
             line[n++] = c;
     }
@@ -90,9 +92,9 @@ static bool statement_error(struct db *db, const PGresult *r, const char *what, 
         db->cli->denied = true;
         return err_set(err, ERR_PG_FAILED, "the database's user may not do this: %s", said);
     }
-    return err_set(err,
-                   strncmp(state, "22", 2) && strncmp(state, "23", 2) ? ERR_PG_FAILED : ERR_PG_DATA,
-                   "%s: %s (%s)", what, said ? said : "failed", state);
+    return err_set(
+        err, !strncmp(state, "22", 2) || !strncmp(state, "23", 2) ? ERR_PG_DATA : ERR_PG_FAILED,
+        "%s: %s (%s)", what, said ? said : "failed", state);
 }
 
 static bool succeeded(const PGresult *r)

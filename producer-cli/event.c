@@ -84,7 +84,7 @@ const char *event_type(const json_t *event)
     const char *type = json_string_value(json_object_get(event, "type"));
     if (!type)
         return "?";
-    return strncmp(type, "drawbridge.", 11) ? type : type + 11;
+    return strncmp(type, "drawbridge.", 11) != 0 ? type : type + 11;
 }
 
 /* ---- sentences ---- */

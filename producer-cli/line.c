@@ -127,8 +127,11 @@ static bool option_name(const char *word, char *out, size_t bytes)
     size_t n = strcspn(word + 2, "=");
     if (n >= bytes)
         return false;
-    for (size_t i = 0; i < n; i++)
-        out[i] = word[2 + i] == '_' ? '-' : word[2 + i];
+    for (size_t i = 0; i < n; i++) {
+        out[i] = word[2 + i];
+        if (out[i] == '_')
+            out[i] = '-';
+    }
     out[n] = 0;
     return true;
 }

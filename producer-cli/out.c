@@ -85,7 +85,9 @@ char *text_clean(const char *s, size_t width_max)
 
 void out_init(struct out *o, FILE *to, bool wanted, int64_t now_ms)
 {
+    /* NOLINTBEGIN(concurrency-mt-unsafe): nobody changes the environment */
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    /* NOLINTEND(concurrency-mt-unsafe) */
     bool dumb = term && !strcmp(term, "dumb");
     *o = (struct out){to, wanted && !dumb && !(no && *no) && isatty(fileno(to)), now_ms};
 }

@@ -151,7 +151,8 @@ def put_dead(bare, value, headers=b"", worker="provisioning", kind="drawbridge.s
         " RETURNING id", worker, state, age, kind, code, problems, headers, value)[0][0]
 
 
-def test_dead_letters_are_listed_by_worker_type_and_time(bare):
+def test_dead_letters_are_listed_by_worker_type_reason_text_and_time(bare):
+    """Q-10: the filters of the list."""
     old = put_dead(bare, b"{}", age="3 hours")
     new = put_dead(bare, b"{}", worker="teardown", kind="drawbridge.session.stop")
     gone = put_dead(bare, b"{}", state="resolved")
@@ -165,8 +166,12 @@ def test_dead_letters_are_listed_by_worker_type_and_time(bare):
     assert listed("--type", "session.start") == [old] == listed("--type", "drawbridge.session.start")
     assert listed("--since", "2h") == [new]
     assert listed("--limit", 1) == [new]
+    exhausted = put_dead(bare, b"{}", code="attempts.exhausted", age="1 second")
+    bare.sql("UPDATE dead_letter SET tenant = 'acme', message = 'The Moon is full' WHERE id = %s", exhausted)
+    assert listed("--reason", "attempts.exhausted") == [exhausted] == listed("--tenant", "acme")
+    assert listed("--text", "moon is") == [exhausted] and listed("--text", "100%_") == []
     told = bare("dlq", "list")
-    assert "2 of 2 dead letters" in told.out and "schema.violation" in told.out
+    assert "3 of 3 dead letters" in told.out and "schema.violation" in told.out
 
 
 def test_a_dead_letter_shows_message_headers_and_every_reason(bare):
