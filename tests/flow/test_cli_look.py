@@ -3,7 +3,9 @@ state; the list and show of Q-10. Rows are put there by the tests."""
 import json
 import os
 import pathlib
+import signal
 import struct
+import subprocess
 import uuid
 
 import pytest
@@ -229,6 +231,14 @@ def test_status_is_one_screen_of_workers_lag_and_what_waits(bare):
     assert "no lag is known" in away.err
 
 
+def test_status_can_stay_and_an_interrupt_is_its_good_end(bare):
+    run = bare.start("status", "--watch=200ms", "--json")
+    seen = [json.loads(run.stdout.readline())["at"] for _ in range(3)]
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=10)
+    assert run.returncode == 0 and sorted(set(seen)) == seen
+
+
 def test_capacity_is_shown_and_set(bare):
     assert bare("capacity", "set", 7, "--json").json["capacity"] == 7
     assert bare("capacity", "set", 11, "--simulated", "--json").json["simulatedCapacity"] == 11
@@ -283,7 +293,6 @@ def test_a_flag_goes_before_the_environment_and_that_before_a_file(bare, tmp_pat
 
 def test_a_full_disk_is_not_success(bare):
     with open("/dev/full", "w") as full:
-        import subprocess
         argv, env = bare.command("user", "list", "--json")
         done = subprocess.run(argv, env=env, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "cannot write" in done.stderr
