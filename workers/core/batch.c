@@ -300,9 +300,11 @@ bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
 
 static void add_pending_item(struct batch *b, const struct intake *in, size_t index, struct pending *p)
 {
-    struct item *it = item_add(b, in, index);
+    /* A row that is due may be told of twice, by the timer and by the next reading of the table. */
+    struct item *it = p->taken ? NULL : item_add(b, in, index);
     if (!it)
         return;
+    p->taken = true;
     it->pending = p;
     it->attempt = p->attempt;
     it->compensating = p->compensating;

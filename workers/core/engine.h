@@ -83,6 +83,7 @@ struct pending {
     int32_t partition;
     int64_t record_offset, record_ms;
     struct bytes key, headers, value;
+    bool taken; /* the engine's: an item of this batch already */
 };
 
 enum verdict_kind {

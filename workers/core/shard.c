@@ -157,7 +157,7 @@ static void timed_clear(struct shard *s)
 struct reading {
     struct shard *s;
     uint32_t generation;
-    int64_t horizon_ms;
+    int64_t horizon_ms; /* of unpublished rows: the seq read last */
     int rows;
     bool failed;
 };
@@ -175,17 +175,17 @@ static bool reading_live(const struct reading *r)
     return r->s->generation == r->generation && r->s->state == SHARD_OPEN;
 }
 
-/* What cannot be read is not guessed: the shard is opened anew. */
-static void note_failure(const struct reading *r, const struct pg_failure *failure)
+/* A locked batch on this connection failed and is not rolled back yet (H18): the read itself is
+ * fine, and is asked again. */
+static bool is_bystander(const struct pg_failure *failure)
 {
-    if (failure && !failure->lost && r->s->generation == r->generation)
-        pipe_reset(r->s->pipe, "sql", &failure->err);
+    return failure && !strcmp(failure->sqlstate, "25P02");
 }
 
 /* A read that the database refuses is told and begun again from the start, not left out. */
 static bool reading_ok(const struct reading *r, const struct pg_failure *failure)
 {
-    if (failure && !failure->lost && r->s->generation == r->generation)
+    if (failure && !failure->lost && !is_bystander(failure) && r->s->generation == r->generation)
         pipe_reset(r->s->pipe, "sql", &failure->err);
     return !failure;
 }
@@ -209,7 +209,7 @@ static void on_due_done(void *arg, const struct pg_failure *failure)
     if (r->s->generation == r->generation)
         r->s->timed_loading = false;
     r->s->e->busy = true;
-    note_failure(r, failure);
+    (void)reading_ok(r, failure);
     free(r);
 }
 
@@ -225,7 +225,7 @@ static void on_lost_rows(void *arg, const PGresult *res)
 
 static void on_reading_done(void *arg, const struct pg_failure *failure)
 {
-    note_failure(arg, failure);
+    (void)reading_ok(arg, failure);
     free(arg);
 }
 
@@ -308,9 +308,8 @@ static void on_open_rows(void *arg, const PGresult *res)
 static void on_open_done(void *arg, const struct pg_failure *failure)
 {
     struct reading *r = arg;
-    if (reading_ok(r, failure) && reading_live(r) && r->rows == RESUME_CHUNK)
+    if (reading_live(r) && (reading_ok(r, failure) ? r->rows == RESUME_CHUNK : is_bystander(failure)))
         read_open(r->s);
-    note_failure(r, failure);
     free(r);
 }
 
@@ -356,15 +355,13 @@ static void on_unpublished_done(void *arg, const struct pg_failure *failure)
 {
     struct reading *r = arg;
     struct shard *s = r->s;
-    if (reading_ok(r, failure) && s->generation == r->generation && s->state == SHARD_OPEN) {
-        if (r->rows == REPUBLISH_CHUNK) {
-            read_unpublished(s, r->horizon_ms);
-        } else if (!s->e->ops->plain_log) {
-            s->after_subject[0] = 0;
-            read_open(s);
-        }
+    bool ok = reading_ok(r, failure), again = ok ? r->rows == REPUBLISH_CHUNK : is_bystander(failure);
+    if (reading_live(r) && again) {
+        read_unpublished(s, r->horizon_ms);
+    } else if (reading_live(r) && ok && !s->e->ops->plain_log) {
+        s->after_subject[0] = 0;
+        read_open(s);
     }
-    note_failure(r, failure);
     free(r);
 }
 
@@ -373,6 +370,7 @@ static void read_unpublished(struct shard *s, int64_t after)
     struct reading *r = reading_new(s);
     if (!r)
         return;
+    r->horizon_ms = after;
     struct args *a = &s->pipe->args;
     args_clear(a);
     args_text(a, s->e->ops->name);
