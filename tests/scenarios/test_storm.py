@@ -134,6 +134,15 @@ class Traffic:
         self.stops.append(stop)
         self.waiting[stop.id] = then or (lambda: self.begin(name))
 
+    def standing(self, stack, storm):
+        """Where it stands, for whoever has to find out why it does not end."""
+        waiting = stack.sql("SELECT consumer, state, count(*) AS rows, min(due_at) AS due FROM pending"
+                            " GROUP BY 1, 2")
+        sessions = stack.sql("SELECT status, count(*) AS rows FROM sessions GROUP BY 1")
+        mine = [c for c in self.starts + self.stops if c.id in self.waiting]
+        return (f"{self.left} sessions to go, {len(mine)} commands without an outcome, kills "
+                f"{dict(storm.kills)}, pending {waiting}, sessions {sessions}, for example {mine[:5]}")
+
     def turn(self):
         """Acts on the outcomes that arrived since the last turn."""
         events = self.client.events
@@ -159,9 +168,7 @@ def test_ten_thousand(client, stack):
         for name in traffic.users:
             traffic.begin(name)
         while traffic.turn():
-            assert time.monotonic() - began < 280, (
-                f"{traffic.left} sessions to go, {len(traffic.waiting)} commands without an "
-                f"outcome, kills {dict(storm.kills)}")
+            assert time.monotonic() - began < 280, traffic.standing(stack, storm)
             assert storm.failed is None, storm.failed
             storm.calm.wait(0.05)
         client.flush()
