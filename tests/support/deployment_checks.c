@@ -108,7 +108,7 @@ static bool stop_refusal_holds(const struct model *m, const struct model_command
 {
     const struct session *s = &m->sessions[c->session];
     if (!strcmp(code, "session.unknown"))
-        return !c->by_admin && !is_of(s, &(struct user){.id = m->users[c->user].id});
+        return !is_of(s, &(struct user){.id = m->users[c->user].id});
     if (!strcmp(code, "session.terminating"))
         return s->cancelling;
     return !strcmp(code, "session.terminated") && s->status == SESSION_TERMINATED;

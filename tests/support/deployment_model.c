@@ -129,7 +129,6 @@ static void publish(struct model *m, struct model_command *c, const struct plan 
             model_issue(m, MODEL_STOP, s->user_id[1] - '0', model_session_index(s));
         if (!session_reason_parse(plan->commands[i].reason, &stop->as))
             model_fault(m, "a stop without a known reason");
-        stop->by_admin = true;
     }
 }
 
@@ -223,8 +222,7 @@ void model_load(struct model *m, const struct model_command *c, struct model_loa
                             .deployment = &m->deployment,
                             .address = model_free_address(m),
                             .limits = &m->limits,
-                            .command = c->ref,
-                            .by_admin = c->by_admin};
+                            .command = c->ref};
     for (int i = 0; i < MODEL_SESSIONS; i++) {
         struct session *other = &m->sessions[i];
         if (other->id && other->status != SESSION_TERMINATED &&

@@ -17,7 +17,6 @@ struct model_command {
     enum model_kind kind;
     int user, session; /* indexes; user: who is named in the command */
     enum session_reason as;
-    bool by_admin;
     bool delivered;
     struct user_put put;
     struct command_ref ref;

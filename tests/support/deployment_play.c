@@ -236,9 +236,7 @@ static void issue_stop(struct model *m)
         return;
     const struct session *s = &m->sessions[session];
     int owner = s->id ? s->user_id[1] - '0' : some_user(m);
-    struct model_command *c =
-        model_issue(m, MODEL_STOP, dice_percent(&m->dice, 90) ? owner : some_user(m), session);
-    c->by_admin = dice_percent(&m->dice, 10);
+    model_issue(m, MODEL_STOP, dice_percent(&m->dice, 90) ? owner : some_user(m), session);
 }
 
 static void issue_put(struct model *m, int user)

@@ -113,7 +113,6 @@ struct world {
     bool key_in_use;     /* a live session has the start's client public key */
     const struct limits *limits;
     struct command_ref command; /* the command being decided */
-    bool by_admin;              /* requestedBy admin or system */
 };
 
 struct session_start {
@@ -170,8 +169,8 @@ struct session_stop {
 };
 
 /* session.stop (V-13), first time or its own pending row again. Not seen: a tombstone is left in
- * *fresh (terminated, cancelled), done with EVENT_SESSION_TERMINATED. Another user's and not by an
- * admin: refused 404 session.unknown. terminated: 409 session.terminated (a tombstone too).
+ * *fresh (terminated, cancelled), done with EVENT_SESSION_TERMINATED. userId is the owner, whoever
+ * asks (it is the key that orders): another one is refused 404 session.unknown. terminated: 409 session.terminated (a tombstone too).
  * provisioning: marked cancelling with this command as `stop`, EVENT_SESSION_TERMINATING,
  * PLAN_HANDOVER. terminating and cancelling: 409 session.terminating (PLAN_NONE for the very stop
  * that waits there). terminating otherwise (this stop's own retry, or stuck): EFFECT_DELETE again;

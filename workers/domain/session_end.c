@@ -183,7 +183,7 @@ void session_stop(struct world *w, const struct session_stop *cmd, int64_t now_m
         leave_tombstone(w, cmd, now_ms, plan);
         return;
     }
-    if (!w->by_admin && strcmp(s->user_id, cmd->user_id) != 0) {
+    if (strcmp(s->user_id, cmd->user_id) != 0) {
         plan_refuse(plan, EVENT_SESSION_REFUSED, REFUSAL_SESSION_UNKNOWN);
         return;
     }
