@@ -99,7 +99,7 @@ logs: ## follows the logs of the stack
 
 # ---- tests. Each step is a target; `make test` runs them in order and adds them up. Tests link
 # with the testable build, so a step started in the release build hands over to it.
-TEST_STEPS := build-release build-testable build-clang hardening generators layering unit prop flow scenarios \
+TEST_STEPS := build-release build-testable build-clang hardening generators layering unit prop mutants flow scenarios \
   san-unit fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) requirements
 test: ## everything: both compilers, layering, unit, prop, flow, scenarios, sanitizers, fuzz
 	@MAKE='$(MAKE)' BUILD=$(BUILD) tests/run $(TEST_STEPS)
@@ -126,6 +126,8 @@ else
 unit prop flow scenarios:
 	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable $@
 endif
+mutants: ## broken copies of the domain, each of which the histories must notice
+	@tests/prop/mutants
 flow: ## real Kafka and PostgreSQL, one story per file (ARGS for pytest)
 scenarios: ## the acceptance scenarios, driven from outside
 san-unit:
