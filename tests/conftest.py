@@ -68,6 +68,15 @@ def stack():
 
 
 @pytest.fixture(scope="session")
+def rough_stack():
+    """For tests whose neighbours would suffer: outages, storms of kill -9. Its pool has room for
+    a million sessions."""
+    with Stack(env={"DRAWBRIDGE_ADDRESS_POOL": "10.64.0.0/12"}) as rough:
+        rough.capacity(1_000_000)
+        yield rough
+
+
+@pytest.fixture(scope="session")
 def the_client(stack):
     """At the very end everything that was sent and seen has to add up."""
     client = stack.client()

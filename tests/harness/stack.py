@@ -272,6 +272,10 @@ class Stack:
         """Seconds since the epoch, as the workers see it."""
         return time.time() + self._clock_ms / 1000
 
+    def wall(self, at):
+        """The wall clock's time when the workers' clock shows `at`."""
+        return at - self._clock_ms / 1000
+
     # ---- looking in
 
     def client(self):
@@ -315,7 +319,8 @@ class Stack:
         self.sql("UPDATE infrastructure_state SET capacity = %s", places)
 
     def calls(self, session=None):
-        """The simulated driver's ledger: one dictionary per call of the provider."""
+        """The simulated driver's ledger: one dictionary per call of the provider. Its times are the
+        wall clock's, whatever the workers' clock was set to."""
         if not self.ledger_file.exists():
             return []
         calls = []

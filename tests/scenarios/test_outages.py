@@ -1,22 +1,20 @@
-"""Outages of the broker and the database, missing topics, graceful stops (Q-14, Q-16, Q-17), on a
-stack of its own because everybody else would suffer."""
+"""Outages of the broker and the database, missing topics, graceful stops (Q-14, Q-16, Q-17), on the
+stack for rough tests."""
 import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import Stack, check, until
+from harness import check, until
 from harness.client import admin, new_id
 from harness.stack import WORKERS
 from harness.wait import stays
 
 
 @pytest.fixture(scope="module")
-def stack():
-    with Stack(workers=()) as own:
-        own.capacity(10_000)
-        yield own
+def stack(rough_stack):
+    return rough_stack
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,7 @@ def test_workers_refuse_to_start_on_missing_topics(stack):
     applied = stack.cli("topics", "apply")
     assert applied.returncode == 0, applied.stderr
     assert stack.cli("topics", "diff").returncode == 0
-    stack.start("teardown")
+    stack.restart("teardown")
 
 
 def test_workers_refuse_a_database_of_another_schema(stack):

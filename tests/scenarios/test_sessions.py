@@ -249,7 +249,7 @@ def test_a_provider_out_of_quota_is_tried_again_after_1_2_and_4_seconds(client, 
         (1, "1s"), (2, "2s"), (3, "4s")]
     assert {e.data["error"]["code"] for e in retrying} == {"provider.quota"}
     for event, again in zip(retrying, at[1:]):
-        assert again >= parse_time(event.data["notBefore"]) - 0.005
+        assert again >= stack.wall(parse_time(event.data["notBefore"])) - 0.005
 
     letter = stack.one("SELECT * FROM dead_letter WHERE command_id = %s", start.id)
     assert letter["state"] == "parked" and letter["attempts"] == 4

@@ -1,4 +1,4 @@
-"""Workers killed again and again (kill -9) under load, on a stack of its own with a large pool: every
+"""Workers killed again and again (kill -9) under load, on the stack for rough tests: every
 command has exactly one outcome, counters equal the rows, no address leaks."""
 import collections
 import random
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import Stack, check
+from harness import check
 from harness.client import new_id
 
 USERS, PER_USER = 500, 10
@@ -15,10 +15,8 @@ SESSIONS = 10_000
 
 
 @pytest.fixture(scope="module")
-def stack():
-    with Stack(env={"DRAWBRIDGE_ADDRESS_POOL": "10.64.0.0/12"}) as own:
-        own.capacity(1_000_000)
-        yield own
+def stack(rough_stack):
+    return rough_stack
 
 
 @pytest.fixture
