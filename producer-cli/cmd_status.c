@@ -241,10 +241,11 @@ static void put_capacity(struct out *o, const json_t *c)
 {
     bool full = json_is_true(json_object_get(c, "quotaLimitReached"));
     out_text(o, STYLE_BOLD, "\nCAPACITY  ");
-    out_line(o, full ? STYLE_WARN : STYLE_PLAIN, "%lld of %lld servers in use, %lld sessions%s",
+    out_line(o, full ? STYLE_WARN : STYLE_PLAIN, "%lld of %lld servers in use, %lld session%s%s",
              (long long)json_integer_value(json_object_get(c, "activeInstances")),
              (long long)json_integer_value(json_object_get(c, "capacity")),
              (long long)json_integer_value(json_object_get(c, "activeSessions")),
+             json_integer_value(json_object_get(c, "activeSessions")) == 1 ? "" : "s",
              full ? "; starts are refused until one ends, or: drawbridge capacity set N" : "");
 }
 

@@ -6,7 +6,7 @@
 #include "core/json_value.h"
 
 #include "line.h"
-#include "schemas.h"
+#include "store/naming.h"
 
 /* ---- reading ---- */
 
@@ -89,67 +89,22 @@ const char *event_type(const json_t *event)
 
 /* ---- sentences ---- */
 
-static const json_t *sentences(void)
+static const struct namings *sentences(void)
 {
-    static json_t *rows; /* kept: the file is part of the program */
-    for (const struct schema_file *f = schema_files; f->name && !rows; f++)
-        if (!strcmp(f->name, "operational-events"))
-            rows = json_loadb(f->text, f->length, 0, NULL);
-    return rows;
-}
-
-/* A condition that is null or missing is met by everything. */
-static bool meets(const json_t *row, const char *condition, const json_t *data, const char *name)
-{
-    const char *want = json_string_value(json_object_get(row, condition));
-    const char *is = json_string_value(json_object_get(data, name));
-    return !want || (is && !strcmp(want, is));
-}
-
-/* The first row whose conditions are met: particular ones stand before general ones. */
-static const char *sentence_of(const json_t *event)
-{
-    const char *type = json_string_value(json_object_get(event, "type"));
-    const json_t *data = json_object_get(event, "data");
-    size_t i;
-    json_t *row;
-    json_array_foreach(sentences(), i, row)
-    {
-        const char *of = json_string_value(json_object_get(row, "type"));
-        if (type && of && !strcmp(of, type) && meets(row, "reason", data, "reason") &&
-            meets(row, "commandType", data, "commandType"))
-            return json_string_value(json_object_get(row, "message"));
-    }
-    return NULL;
-}
-
-static void put_value(struct buf *out, const json_t *v)
-{
-    if (json_is_string(v))
-        buf_str(out, json_string_value(v));
-    else if (json_is_integer(v))
-        buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-    else
-        buf_str(out, "–");
+    static struct namings *kept; /* the file is part of the program */
+    if (!kept)
+        kept = namings_load(NULL);
+    return kept;
 }
 
 void event_text(const json_t *event, struct buf *out)
 {
-    const char *s = sentence_of(event);
+    const char *type = json_string_value(json_object_get(event, "type"));
     const json_t *data = json_object_get(event, "data");
-    if (!s) {
-        buf_str(out, event_type(event));
-        return;
-    }
-    while (*s) {
-        size_t n = strcspn(s, "{"), end = strcspn(s + n, "}");
-        char name[64];
-        buf_put(out, s, n);
-        s += n;
-        if (!*s || !s[end] || end > sizeof name)
-            break;
-        snprintf(name, sizeof name, "%.*s", (int)end - 1, s + 1);
-        put_value(out, json_object_get(data, name));
-        s += end + 1;
-    }
+    const struct naming *n = sentences() ? naming_find(sentences(), type, data) : NULL;
+    const char *told = json_string_value(json_object_get(data, "message"));
+    if (n)
+        naming_message(n, data, out);
+    else /* the audit stream brings its sentence along */
+        buf_str(out, told ? told : event_type(event));
 }

@@ -71,7 +71,7 @@ static void put_event_line(struct out *o, const char *mark, enum out_style style
     buf_init_fixed(&b, memory, sizeof memory);
     event_text(event, &b);
     auto_free char *text = text_clean(memory, 0);
-    out_text(o, style, "%-9s ", mark);
+    out_text(o, style, "%s%*s ", mark, (int)(text_width(mark) < 9 ? 9 - text_width(mark) : 0), "");
     out_line(o, STYLE_PLAIN, "%s", text ? text : "");
 }
 

@@ -3,25 +3,7 @@
 #pragma once
 
 #include "core/engine.h"
-
-/* One row of schemas/operational-events.json. */
-struct naming {
-    const char *type, *reason, *command_type; /* of the last two NULL: any */
-    const char *event_type, *outcome, *message;
-};
-
-/* The table, read from the embedded file; NULL and err when it is broken. Free with naming_free. */
-struct namings;
-struct namings *namings_load(struct err *err);
-void namings_free(struct namings **n);
-/* The first row for an event type with this reason and commandType in its data (each may be NULL);
- * never NULL: what nobody named is "config.unnamed". */
-const struct naming *naming_of(const struct namings *n, const char *type, const char *reason,
-                               const char *command_type);
-
-/* "Session {sessionId} is active" with the fields of data; at most 2,000 bytes, cut at a
- * character. */
-void naming_message(const struct naming *n, const json_t *data, struct buf *out);
+#include "store/naming.h"
 
 /* A row to be written. */
 struct operational_event {

@@ -242,7 +242,7 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
     struct operational_event *row = fresh ? row_add(b) : NULL;
     if (!row)
         return; /* a repeat */
-    const struct naming *n = naming_of(w->namings, it->cmd.type, text(data, "reason"), text(data, "commandType"));
+    const struct naming *n = naming_of(w->namings, it->cmd.type, data);
     auto_buf struct buf message, metadata;
     buf_init(&message, 1 << 20);
     buf_init(&metadata, 1 << 20);

@@ -1,4 +1,4 @@
-#include "audit/audit.h"
+#include "store/naming.h"
 
 #include "schemas.h"
 
@@ -67,15 +67,21 @@ static bool fits(const char *wanted, const char *value)
     return !wanted || (value && !strcmp(wanted, value));
 }
 
-const struct naming *naming_of(const struct namings *n, const char *type, const char *reason,
-                               const char *command_type)
+const struct naming *naming_find(const struct namings *n, const char *type, const json_t *data)
 {
+    const char *reason = text(data, "reason"), *command_type = text(data, "commandType");
     for (size_t i = 0; type && i < n->n; i++) {
         const struct naming *r = &n->rows[i];
         if (!strcmp(r->type, type) && fits(r->reason, reason) && fits(r->command_type, command_type))
             return r;
     }
-    return &unnamed;
+    return NULL;
+}
+
+const struct naming *naming_of(const struct namings *n, const char *type, const json_t *data)
+{
+    const struct naming *r = naming_find(n, type, data);
+    return r ? r : &unnamed;
 }
 
 static void put_value(struct buf *out, const json_t *v)
@@ -87,7 +93,7 @@ static void put_value(struct buf *out, const json_t *v)
     else if (json_is_real(v))
         buf_printf(out, "%g", json_real_value(v));
     else
-        buf_str(out, json_is_true(v) ? "true" : json_is_false(v) ? "false" : "-");
+        buf_str(out, json_is_true(v) ? "true" : json_is_false(v) ? "false" : "–");
 }
 
 /* Cut where a character ends. */
