@@ -15,6 +15,9 @@ IS_X86 := $(filter x86_64 i%86,$(shell uname -m))
 TESTABLE := $(if $(SAN),1,$(TESTABLE))
 BUILD := build$(if $(IS_CLANG)$(TESTABLE)$(SAN),/)$(if $(IS_CLANG),clang$(if $(TESTABLE),-))$(if \
   $(SAN),san-$(subst $(comma),-,$(SAN)),$(if $(TESTABLE),testable))
+# One name per build directory: an absolute one would make dependency files that a relative one
+# does not read.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 PREFIX ?= /usr/local
 SECONDS ?= 20
 Q := $(if $(V),,@)
