@@ -46,6 +46,7 @@ struct timed {
 
 struct inflight {
     int64_t seq;
+    uint32_t bytes;
     bool acked;
 };
 
@@ -57,6 +58,9 @@ struct shard {
     int n;
     enum shard_state state;
     uint32_t generation; /* raised at each open and close: late callbacks are told apart */
+    bool caught_up; /* what a predecessor left unpublished or open is in hand: new work may begin */
+    int64_t republish_after; /* seq up to which its rows are published; the next chunk waits for room */
+    bool republish_waits;
     int64_t epoch;
     int64_t committed[POSITIONS], sent[POSITIONS], taken[POSITIONS];
     int64_t seq_committed, seq_sent;
@@ -65,6 +69,7 @@ struct shard {
     rd_kafka_message_t *tier_head[TIERS]; /* held in hand until due */
     int64_t tier_due[TIERS];
     struct ref *refs, **refs_end;
+    size_t nresume; /* refs of due rows among them */
     struct timed *timed; /* min-heap of rows due soon */
     size_t ntimed, timed_cap;
     int64_t timed_horizon_ms; /* rows due before this are in the heap */
@@ -157,7 +162,7 @@ struct batch {
     bool locked;
     struct arena *arena;
     struct intake *in;
-    size_t nin, in_cap;
+    size_t nin, in_cap, in_bytes;
     struct item *items;
     size_t nitems, items_cap;
     int64_t now_ms;
@@ -259,6 +264,7 @@ struct engine {
     bool stopped;
     int64_t next_second_us, next_store_us, next_mark_us, next_heartbeat_us, partitions_day;
     uint64_t republished;
+    size_t flight_bytes; /* of messages produced and not acknowledged */
     bool busy; /* this turn did something: do not block */
     char instance[64];
     int64_t started_ms;
@@ -335,6 +341,8 @@ void publish_batch(struct batch *b);
 void publish_delivered(struct engine *e, uint64_t tag);
 void publish_rows(struct shard *s, const struct ledger_row *rows, size_t n, bool tracked);
 void publish_marks(struct pipe *p); /* writes idle shards' marks */
+void publish_forget(struct shard *s); /* what is on its way counts no more */
+bool publish_has_room(const struct shard *s); /* more may be produced */
 
 /* The grown array or NULL; *cap in items. Memory from the heap, kept by the batch. */
 void *grown(void *array, size_t *cap, size_t want, size_t size);

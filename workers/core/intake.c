@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define FLIGHT_MAX 200000 /* ledger rows on their way; beyond it nothing new is taken */
+#define BATCH_BYTES (8u << 20) /* of records in one batch: parameters and memory have limits too */
+#define EFFECTS_MAX 10000     /* open at once; beyond it records are left unread */
 
 void intake_free(struct intake *in)
 {
@@ -15,13 +16,18 @@ void intake_free(struct intake *in)
     ref_free(take(in->ref));
 }
 
+/* Without memory the unit is gone from its queue: the shards go back to what is committed. */
 static bool add(struct batch *b, struct intake in)
 {
     struct intake *grown_in = grown(b->in, &b->in_cap, b->nin + 1, sizeof *b->in);
     if (!grown_in) {
+        struct err err = {0};
+        (void)err_set(&err, ERR_NO_MEMORY, "batch");
+        pipe_reset(b->pipe, "memory", &err);
         intake_free(&in);
         return false;
     }
+    b->in_bytes += in.msg ? in.msg->len : 0;
     b->in = grown_in;
     b->in[b->nin++] = in;
     return true;
@@ -69,7 +75,7 @@ static int64_t ticket_due_ms(const rd_kafka_message_t *m)
 /* A tier is FIFO with one delay: its head is held in hand until due, nothing is read further. */
 static bool take_tickets(struct batch *b, struct shard *s, int tier, size_t most)
 {
-    for (size_t n = 0; n < most; n++) {
+    for (size_t n = 0; n < most && b->in_bytes < BATCH_BYTES; n++) {
         if (!s->tier_head[tier]) {
             rd_kafka_message_t *m = next_message(s, s->tier_q[tier], 1 + tier);
             if (!m)
@@ -106,7 +112,7 @@ static bool take_refs(struct batch *b, struct shard *s, size_t most)
 static size_t take_records(struct batch *b, struct shard *s, size_t most)
 {
     size_t n = 0;
-    for (; n < most; n++) {
+    for (; n < most && b->in_bytes < BATCH_BYTES; n++) {
         rd_kafka_message_t *m = next_message(s, s->main_q, 0);
         if (!m)
             break;
@@ -121,13 +127,13 @@ static size_t take_records(struct batch *b, struct shard *s, size_t most)
 
 static bool shard_ready(const struct shard *s)
 {
-    return s->state == SHARD_OPEN && s->flight_n < FLIGHT_MAX;
+    return s->state == SHARD_OPEN && s->caught_up && publish_has_room(s);
 }
 
 /* From the backlog only: what was put back keeps its order and its company. */
 static bool collect_backlog(struct pipe *p, struct batch *b)
 {
-    while (p->backlog_at < p->nbacklog && b->nin < p->limit)
+    while (p->backlog_at < p->nbacklog && b->nin < p->limit && b->in_bytes < BATCH_BYTES)
         if (!add(b, p->backlog[p->backlog_at++]))
             return false;
     if (p->backlog_at == p->nbacklog)
@@ -159,6 +165,7 @@ bool intake_collect(struct pipe *p, struct batch *b)
 {
     struct engine *e = p->e;
     b->now_ms = clock_ms(e->clock);
+    b->in_bytes = 0;
     bool ok = true;
     if (p->nbacklog) {
         ok = collect_backlog(p, b);
@@ -176,7 +183,8 @@ bool intake_collect(struct pipe *p, struct batch *b)
                     ok = take_tickets(b, s, t, share);
         }
         /* Two rounds: a fair share each, then whoever has more. */
-        for (int round = 0; ok && round < 2 && !e->draining; round++)
+        bool records = !e->draining && e->neffects < EFFECTS_MAX;
+        for (int round = 0; ok && round < 2 && records; round++)
             for (size_t k = 0; k < p->nshards && b->nin < p->limit; k++) {
                 struct shard *s = p->shards[(k + (size_t)p->round_robin) % p->nshards];
                 size_t room = p->limit - b->nin;

@@ -14,7 +14,15 @@ static uint64_t tag_of(const struct shard *s, int64_t seq)
            ((uint64_t)seq & 0xffffffffffULL);
 }
 
-static bool flight_push(struct shard *s, int64_t seq)
+#define FLIGHT_MAX 200000             /* rows of one shard on their way */
+#define FLIGHT_BYTES (64u << 20)      /* of all shards; the producer's queue holds four times that */
+
+bool publish_has_room(const struct shard *s)
+{
+    return s->flight_n < FLIGHT_MAX && s->e->flight_bytes < FLIGHT_BYTES;
+}
+
+static bool flight_push(struct shard *s, int64_t seq, size_t bytes)
 {
     if (s->flight_n == s->flight_cap) {
         size_t cap = s->flight_cap ? s->flight_cap * 2 : 1024;
@@ -28,8 +36,43 @@ static bool flight_push(struct shard *s, int64_t seq)
         s->flight_head = 0;
         s->flight_cap = cap;
     }
-    s->flight[(s->flight_head + s->flight_n++) % s->flight_cap] = (struct inflight){.seq = seq};
+    s->flight[(s->flight_head + s->flight_n++) % s->flight_cap] = (struct inflight){.seq = seq, .bytes = (uint32_t)bytes};
+    s->e->flight_bytes += bytes;
     return true;
+}
+
+static struct inflight *flight_at(struct shard *s, size_t i)
+{
+    return &s->flight[(s->flight_head + i) % s->flight_cap];
+}
+
+static void flight_pop(struct shard *s)
+{
+    s->e->flight_bytes -= flight_at(s, 0)->bytes;
+    s->flight_head = (s->flight_head + 1) % s->flight_cap;
+    s->flight_n--;
+}
+
+void publish_forget(struct shard *s)
+{
+    while (s->flight_n)
+        flight_pop(s);
+    s->flight_head = 0;
+}
+
+/* A shard counts without gaps, so the place of a seq is known; a day that was dropped in between
+ * is the exception. NULL: not under way (any more). */
+static struct inflight *flight_find(struct shard *s, int64_t seq)
+{
+    if (!s->flight_n || seq < flight_at(s, 0)->seq)
+        return NULL;
+    int64_t at = seq - flight_at(s, 0)->seq;
+    if (at < (int64_t)s->flight_n && flight_at(s, (size_t)at)->seq == seq)
+        return flight_at(s, (size_t)at);
+    for (size_t i = 0; i < s->flight_n; i++)
+        if (flight_at(s, i)->seq == seq)
+            return flight_at(s, i);
+    return NULL;
 }
 
 void publish_delivered(struct engine *e, uint64_t tag)
@@ -39,18 +82,12 @@ void publish_delivered(struct engine *e, uint64_t tag)
     if (!s || (s->generation & 0xff) != (tag >> 40 & 0xff))
         return;
     int64_t seq = (int64_t)(tag & 0xffffffffffULL);
-    /* Acknowledgements come nearly in order: the entry is close to the head. */
-    for (size_t i = 0; i < s->flight_n; i++) {
-        struct inflight *f = &s->flight[(s->flight_head + i) % s->flight_cap];
-        if ((f->seq & 0xffffffffffLL) == seq) {
-            f->acked = true;
-            break;
-        }
-    }
-    while (s->flight_n && s->flight[s->flight_head].acked) {
-        s->mark = s->flight[s->flight_head].seq;
-        s->flight_head = (s->flight_head + 1) % s->flight_cap;
-        s->flight_n--;
+    struct inflight *f = flight_find(s, seq);
+    if (f)
+        f->acked = true;
+    while (s->flight_n && flight_at(s, 0)->acked) {
+        s->mark = flight_at(s, 0)->seq;
+        flight_pop(s);
     }
     metric_add(METRIC_PUBLISHED, NULL, 1);
 }
@@ -60,8 +97,8 @@ static void produce(struct engine *e, const struct ledger_row *row, uint64_t tag
     struct err err = {0};
     if (e->producer_broken)
         return;
-    /* The local queue holds a million rows, intake stops at far fewer in flight: a full queue is a
-     * broken producer, and everything is read again from the ledger. */
+    /* Intake stops long before the local queue is full: a full queue is a broken producer, and
+     * everything is read again from the ledger. */
     if (!kafka_produce(e->kafka, row->topic, row->partition, row->key, row->value, row->headers, tag, &err))
         e->producer_broken = true;
 }
@@ -69,7 +106,8 @@ static void produce(struct engine *e, const struct ledger_row *row, uint64_t tag
 void publish_rows(struct shard *s, const struct ledger_row *rows, size_t n, bool tracked)
 {
     for (size_t i = 0; i < n; i++) {
-        if (tracked && !flight_push(s, rows[i].seq)) {
+        size_t bytes = rows[i].key.n + rows[i].headers.n + rows[i].value.n;
+        if (tracked && !flight_push(s, rows[i].seq, bytes)) {
             s->e->producer_broken = true;
             return;
         }
@@ -93,7 +131,8 @@ void publish_batch(struct batch *b)
 static void on_marked(void *arg, const struct pg_failure *failure)
 {
     struct pipe *p = arg;
-    (void)failure;
+    for (size_t i = 0; failure && i < p->nshards; i++)
+        p->shards[i]->mark_written = 0;
     p->marking = false;
 }
 

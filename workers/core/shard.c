@@ -49,6 +49,7 @@ void shard_push(struct shard *s, struct ref *r)
     r->next = NULL;
     *s->refs_end = r;
     s->refs_end = &r->next;
+    s->nresume += r->kind == ITEM_RESUME && !r->resumed;
     s->e->busy = true;
 }
 
@@ -61,6 +62,7 @@ struct ref *shard_pop(struct shard *s)
     if (!s->refs)
         s->refs_end = &s->refs;
     r->next = NULL;
+    s->nresume -= r->kind == ITEM_RESUME && !r->resumed;
     return r;
 }
 
@@ -153,20 +155,30 @@ static void timed_clear(struct shard *s)
     s->timed_loading = false;
 }
 
+static void no_memory(struct shard *s)
+{
+    struct err err = {0};
+    (void)err_set(&err, ERR_NO_MEMORY, "open work of shard %d", s->n);
+    pipe_reset(s->pipe, "memory", &err);
+}
+
 /* A read that belongs to one opening of the shard. */
 struct reading {
     struct shard *s;
     uint32_t generation;
-    int64_t horizon_ms; /* of unpublished rows: the seq read last */
+    int64_t horizon_ms;
     int rows;
     bool failed;
 };
 
+/* NULL without memory: the shard is opened anew, so that nothing is left unread. */
 static struct reading *reading_new(struct shard *s)
 {
     struct reading *r = calloc(1, sizeof *r);
     if (r)
         *r = (struct reading){.s = s, .generation = s->generation};
+    else
+        no_memory(s);
     return r;
 }
 
@@ -265,12 +277,19 @@ static void sweep_lost(struct shard *s, int64_t now_ms)
     pg_sync(s->pipe->pg, on_reading_done, r);
 }
 
+static void republish_on(struct shard *s);
+
 void shard_tick(struct shard *s)
 {
-    if (s->state != SHARD_OPEN || !pg_is_up(s->pipe->pg) || s->e->ops->plain_log)
+    if (s->state != SHARD_OPEN || !pg_is_up(s->pipe->pg))
+        return;
+    if (s->republish_waits)
+        republish_on(s);
+    if (!s->caught_up || s->e->ops->plain_log)
         return;
     int64_t now_ms = clock_ms(s->e->clock);
-    if (!s->timed_loading && s->timed_horizon_ms < now_ms + TIMED_AHEAD_MS / 2 && s->pending_rows)
+    /* Not while rows read before still wait to be taken in: they would be read again and again. */
+    if (!s->timed_loading && !s->nresume && s->timed_horizon_ms < now_ms + TIMED_AHEAD_MS / 2 && s->pending_rows)
         load_due(s, now_ms);
     int64_t mono = clock_mono_us(s->e->clock);
     if (mono >= s->sweep_at_us && s->pending_rows) {
@@ -283,6 +302,17 @@ void shard_tick(struct shard *s)
 
 static void read_open(struct shard *s);
 
+static void resume(struct shard *s, const char *subject, const uint8_t *digest)
+{
+    struct ref *ref = ref_new(ITEM_RESUME, subject, digest);
+    if (!ref) {
+        no_memory(s);
+        return;
+    }
+    ref->resumed = true;
+    shard_push(s, ref);
+}
+
 static void on_open_rows(void *arg, const PGresult *res)
 {
     struct reading *r = arg;
@@ -291,25 +321,24 @@ static void on_open_rows(void *arg, const PGresult *res)
     r->rows = PQntuples(res);
     for (int i = 0; i < r->rows; i++) {
         const char *subject = pg_text(res, i, 0), *state = pg_text(res, i, 2);
-        bool effect = !strcmp(state, "effect");
-        if (effect) {
-            struct ref *ref = ref_new(ITEM_RESUME, subject, pg_bytes(res, i, 1).p);
-            if (ref) {
-                ref->resumed = true;
-                shard_push(r->s, ref);
-            }
-        } else if (!strcmp(state, "follower")) {
-            (void)shard_drain(r->s, subject);
-        }
+        if (!strcmp(state, "effect"))
+            resume(r->s, subject, pg_bytes(res, i, 1).p);
+        else if (!strcmp(state, "follower") && !shard_drain(r->s, subject))
+            no_memory(r->s);
         snprintf(r->s->after_subject, sizeof r->s->after_subject, "%s", subject);
     }
 }
 
+/* New work begins when the walk is over: it would meet effects of our own, and call them again. */
 static void on_open_done(void *arg, const struct pg_failure *failure)
 {
     struct reading *r = arg;
-    if (reading_live(r) && (reading_ok(r, failure) ? r->rows == RESUME_CHUNK : is_bystander(failure)))
+    bool again = reading_ok(r, failure) ? r->rows == RESUME_CHUNK : is_bystander(failure);
+    if (reading_live(r) && again)
         read_open(r->s);
+    else if (reading_live(r) && !failure)
+        r->s->caught_up = true;
+    r->s->e->busy = true;
     free(r);
 }
 
@@ -330,7 +359,7 @@ static void read_open(struct shard *s)
 
 /* ---- unpublished rows of a predecessor ------------------------------------------------------ */
 
-#define REPUBLISH_CHUNK 500
+#define REPUBLISH_CHUNK 100 /* rows may be large: this much is held in memory */
 
 static void read_unpublished(struct shard *s, int64_t after);
 
@@ -339,15 +368,25 @@ static void on_unpublished_rows(void *arg, const PGresult *res)
     struct reading *r = arg;
     if (!reading_live(r))
         return;
-    r->rows = PQntuples(res);
-    for (int i = 0; i < r->rows; i++) {
-        struct ledger_row row = {.shard = r->s, .seq = pg_int8(res, i, 0), .topic = pg_text(res, i, 1),
-                                 .key = pg_bytes(res, i, 2), .headers = pg_bytes(res, i, 3),
-                                 .value = pg_bytes(res, i, 4), .partition = -1};
-        r->horizon_ms = row.seq;
-        publish_rows(r->s, &row, 1, true);
+    for (int i = 0; i < PQntuples(res); i++) {
+        bool own = pg_int8(res, i, 1);
+        struct ledger_row row = {.shard = r->s, .seq = pg_int8(res, i, 0), .topic = pg_text(res, i, 2),
+                                 .key = pg_bytes(res, i, 3), .headers = pg_bytes(res, i, 4),
+                                 .value = pg_bytes(res, i, 5), .partition = -1};
+        publish_rows(r->s, &row, 1, own);
+        if (!own)
+            continue;
+        r->rows++;
+        r->s->republish_after = row.seq;
     }
     r->s->e->republished += (uint64_t)r->rows;
+}
+
+static void republish_on(struct shard *s)
+{
+    s->republish_waits = !publish_has_room(s);
+    if (!s->republish_waits)
+        read_unpublished(s, s->republish_after);
 }
 
 /* What a predecessor committed goes out before anything of ours: only then is the shard read. */
@@ -355,13 +394,14 @@ static void on_unpublished_done(void *arg, const struct pg_failure *failure)
 {
     struct reading *r = arg;
     struct shard *s = r->s;
-    bool ok = reading_ok(r, failure), again = ok ? r->rows == REPUBLISH_CHUNK : is_bystander(failure);
-    if (reading_live(r) && again) {
-        read_unpublished(s, r->horizon_ms);
-    } else if (reading_live(r) && ok && !s->e->ops->plain_log) {
-        s->after_subject[0] = 0;
+    bool again = reading_ok(r, failure) ? r->rows == REPUBLISH_CHUNK : is_bystander(failure);
+    if (reading_live(r) && again)
+        republish_on(s);
+    else if (reading_live(r) && !failure && s->e->ops->plain_log)
+        s->caught_up = true;
+    else if (reading_live(r) && !failure)
         read_open(s);
-    }
+    s->e->busy = true;
     free(r);
 }
 
@@ -370,7 +410,6 @@ static void read_unpublished(struct shard *s, int64_t after)
     struct reading *r = reading_new(s);
     if (!r)
         return;
-    r->horizon_ms = after;
     struct args *a = &s->pipe->args;
     args_clear(a);
     args_text(a, s->e->ops->name);
@@ -398,7 +437,9 @@ static void drop_memory(struct shard *s)
     for (int t = 0; t < TIERS; t++)
         if (s->tier_head[t])
             rd_kafka_message_destroy(take(s->tier_head[t]));
-    s->flight_head = s->flight_n = 0;
+    publish_forget(s);
+    s->caught_up = s->republish_waits = false;
+    s->after_subject[0] = 0;
 }
 
 void shard_close(struct shard *s)
@@ -414,7 +455,7 @@ void shard_open(struct shard *s)
     drop_memory(s);
     s->state = SHARD_OPEN;
     shard_rewind(s);
-    s->mark_written = s->mark;
+    s->mark_written = s->republish_after = s->mark;
     s->sweep_at_us = clock_mono_us(s->e->clock) + SWEEP_US;
     read_unpublished(s, s->mark);
     if (s->e->ops->shard_opened)
