@@ -17,6 +17,7 @@
 
 #define ARENA_BLOCK (1 << 20)
 #define ARENA_MAX (256u << 20)
+#define LOCK_FAILS_MAX 3
 
 void *grown(void *array, size_t *cap, size_t want, size_t size)
 {
@@ -172,6 +173,7 @@ static struct item *item_add(struct batch *b, const struct intake *in, size_t in
     it->kind = in->kind;
     it->shard = in->shard;
     it->intake = index;
+    it->refused = in->refused;
     it->attempt = 1;
     return it;
 }
@@ -308,7 +310,9 @@ static void add_pending_item(struct batch *b, const struct intake *in, size_t in
     it->pending = p;
     it->attempt = p->attempt;
     it->compensating = p->compensating;
-    it->blob = in->kind == ITEM_OUTCOME && in->ref ? in->ref->blob : NULL;
+    /* An outcome that the database refuses to hear of is an unknown one. */
+    it->blob = in->kind == ITEM_OUTCOME && in->ref && !in->refused ? in->ref->blob : NULL;
+    it->invalid = in->poison;
     it->resumed = in->ref && in->ref->resumed;
     it->decidable = item_of_pending(b, p, &it->cmd);
     it->type = type_of(b->pipe->e, it->cmd.type_short);
@@ -318,10 +322,12 @@ static void add_pending_item(struct batch *b, const struct intake *in, size_t in
 
 static void add_followers(struct batch *b, const struct intake *in, size_t index, struct lane *l)
 {
-    if (l->drained)
+    if (l->drained || l->head_taken)
         return;
     l->drained = true;
-    for (size_t i = 0; i < l->nloaded && l->loaded[i].state == PENDING_FOLLOWER; i++)
+    /* One of them is refused: one at a time finds out which. */
+    size_t most = in->refused ? 1 : l->nloaded;
+    for (size_t i = 0; i < l->nloaded && i < most && l->loaded[i].state == PENDING_FOLLOWER; i++)
         add_pending_item(b, in, index, &l->loaded[i]);
 }
 
@@ -338,25 +344,34 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
         return;
     }
     struct pending *head = l->nloaded ? &l->loaded[0] : NULL;
-    if (in->kind == ITEM_RESUME && l->scheduled && !memcmp(l->scheduled->digest, digest, 16)) {
-        add_pending_item(b, in, index, take(l->scheduled));
+    for (struct scheduled *s = in->kind == ITEM_RESUME ? l->scheduled : NULL; s; s = s->next) {
+        if (s->taken || memcmp(s->row.digest, digest, 16))
+            continue;
+        s->taken = true;
+        add_pending_item(b, in, index, &s->row);
         return;
     }
-    if (!head || memcmp(head->digest, digest, 16))
+    if (!head || l->head_taken || memcmp(head->digest, digest, 16))
         return;
     bool fits = (in->kind == ITEM_TICKET && head->state == PENDING_TIER && (!attempt || attempt == head->attempt)) ||
                 (in->kind == ITEM_OUTCOME && head->state == PENDING_EFFECT) ||
                 (in->kind == ITEM_RESUME && head->state == (in->ref->resumed ? PENDING_EFFECT : PENDING_TIMED));
+    l->head_taken = fits; /* a second ticket, or one beside a due row: once is enough */
     if (fits)
         add_pending_item(b, in, index, head);
 }
 
 static void add_due(struct batch *b, const struct intake *in, size_t index)
 {
+    const struct ref *r = in->ref;
+    if (in->refused) {
+        log_error(&b->pipe->e->cx, "due.refused", KV_STR("type", r->type), KV_STR("subject", r->subject),
+                  KV_ERR(&in->poison));
+        return; /* made from a row: it will be made again */
+    }
     struct item *it = item_add(b, in, index);
     if (!it)
         return;
-    const struct ref *r = in->ref;
     struct record *rec = arena_get(b->arena, sizeof *rec);
     if (!rec) {
         batch_fail(b, ERR_NO_MEMORY, "due rows");
@@ -385,6 +400,18 @@ static void read_ticket(struct batch *b, const struct intake *in, struct command
         cmd->subject = NULL; /* no ticket of ours: the row will be found lost and issued again */
 }
 
+static void poison_record(struct item *it, const struct intake *in, const struct record *r)
+{
+    it->invalid = in->poison;
+    it->decidable = false;
+    it->no_inbox = true; /* its inbox row may be what the database refuses */
+    if (in->refused < 2)
+        return;
+    envelope_done(&it->cmd); /* or its texts: then only its bytes are kept */
+    it->cmd = (struct command){.record = r, .key = r->key, .attempt = 1};
+    it->problems = NULL;
+}
+
 /* Before the reads: records become items, the others ask for their lanes. */
 static void parse_intakes(struct batch *b)
 {
@@ -399,11 +426,8 @@ static void parse_intakes(struct batch *b)
         if (!it)
             return;
         read_record(b, it, r);
-        if (in->poison.code) {
-            it->invalid = in->poison;
-            it->decidable = false;
-            it->no_inbox = true; /* its inbox row may be what the database refuses */
-        }
+        if (in->poison.code)
+            poison_record(it, in, r);
         /* The count is of what is committed: a batch under way may be opening the first row. */
         if ((in->shard->pending_rows || b->pipe->nqueue) && it->cmd.subject)
             lane_ask(b, lane_of(b, in->shard, it->cmd.subject), false);
@@ -933,10 +957,14 @@ static void start_effects(struct batch *b)
     struct engine *e = b->pipe->e;
     for (size_t i = 0; i < b->neffects; i++) {
         struct item *it = b->effects[i].it;
-        const char *lane = it->pending && it->pending->state != PENDING_SCHEDULED ? it->pending->subject : it->cmd.subject;
-        uint64_t token = effect_open(e, it->shard, lane, it->cmd.digest);
-        if (token)
+        uint64_t token = effect_open(e, it->shard, it->cmd.subject, it->cmd.digest);
+        if (token) {
             e->ops->effect(e->worker, it, b->effects[i].effect, token);
+            continue;
+        }
+        struct err err = {0}; /* the row is open: only who opens the shard anew goes on with it */
+        (void)err_set(&err, ERR_NO_MEMORY, "effect of %s", it->cmd.subject);
+        pipe_reset(b->pipe, "memory", &err);
     }
 }
 
@@ -953,6 +981,7 @@ static void finish(struct batch *b)
     metric_add(METRIC_BATCHES, "committed", 1);
     metric_add(METRIC_BATCH_ITEMS, NULL, (double)b->nitems);
     metric_observe(METRIC_BATCH_SECONDS, NULL, (double)((uint64_t)clock_mono_now_us() - b->t0_us) / 1e6);
+    b->pipe->lock_fails = b->pipe->resets = 0;
     size_t full = (size_t)e->conf->batch_records;
     if (b->pipe->limit < full)
         b->pipe->limit = b->pipe->limit * 2 < full ? b->pipe->limit * 2 : full;
@@ -984,14 +1013,17 @@ static void put_back_all(struct pipe *p)
         struct shard *s = p->shards[i];
         memcpy(s->sent, s->committed, sizeof s->sent);
         s->seq_sent = s->seq_committed;
+        s->mark_written = 0; /* it went back with the batch that carried it */
     }
 }
 
 /* The first intake of the oldest batch is the one that the database refuses. */
 static void poison_first(struct pipe *p, const struct err *err)
 {
-    if (p->backlog_at < p->nbacklog)
-        p->backlog[p->backlog_at].poison = *err;
+    if (p->backlog_at == p->nbacklog)
+        return;
+    p->backlog[p->backlog_at].poison = *err;
+    p->backlog[p->backlog_at].refused++;
 }
 
 /* A batch failed for good reason: all that is open goes back, and the mode of the next changes. */
@@ -1012,9 +1044,11 @@ static void recover(struct pipe *p, struct batch *b)
         pg_sync(p->pg, NULL, NULL);
     }
     put_back_all(p);
-    /* Under locks nothing can have changed: what violates a constraint then is the data. */
-    bool constraint = was_locked && !strncmp(f.sqlstate, "23", 2);
-    if (constraint)
+    /* Under locks nothing can change but what nobody had a row to lock of; what conflicts again and
+     * again is the data, and would do so for ever. */
+    bool guarded = !strncmp(f.sqlstate, "23", 2) || !strcmp(f.sqlstate, "DB002");
+    p->lock_fails = was_locked && guarded ? p->lock_fails + 1 : 0;
+    if (f.err.code == ERR_PG_CONFLICT && p->lock_fails >= LOCK_FAILS_MAX)
         f.err.code = ERR_PG_DATA;
     if (f.err.code == ERR_PG_CONFLICT) {
         metric_add(METRIC_BATCHES, "conflict", 1);
@@ -1039,6 +1073,7 @@ static void recover(struct pipe *p, struct batch *b)
 static void fail_memory(struct pipe *p, struct batch *b)
 {
     b->failure = (struct pg_failure){.err = b->why};
+    p->limit = b->nin > 1 ? b->nin / 2 : 1; /* the same once more would need as much */
     pipe_reset(p, "memory", &b->why);
 }
 

@@ -153,7 +153,7 @@ static void end_revoke(struct engine *e)
 {
     for (size_t i = 0; i < e->npipes; i++) {
         struct pipe *p = &e->pipes[i];
-        if (p->nqueue)
+        if (p->nqueue || p->opening) /* late answers would be taken for the next assignment's */
             pg_reset(p->pg, "shards revoked");
         pipe_drop(p);
         close_shards(p);
@@ -355,6 +355,12 @@ void pipe_reset(struct pipe *p, const char *reason, const struct err *why)
     p->e->busy = true;
 }
 
+/* What fails at once again is not tried in a hot loop: nothing the first time, then up to 5 s. */
+static int64_t backoff_us(int times)
+{
+    return !times ? 0 : times < 8 ? 50000LL << (times - 1) : 5 * SECOND_US;
+}
+
 static void do_reset(struct pipe *p)
 {
     struct engine *e = p->e;
@@ -364,6 +370,7 @@ static void do_reset(struct pipe *p)
                  KV_ERR(&p->reset_err));
         if (!p->was_down)
             pg_reset(p->pg, "shard reset");
+        p->retry_at_us = clock_mono_us(e->clock) + backoff_us(p->resets++);
     }
     p->reset_wanted = false;
     p->was_down = false;
@@ -382,7 +389,10 @@ static void on_woken(void *arg)
 
 static void on_delivered(void *arg, uint64_t tag)
 {
-    publish_delivered(arg, tag);
+    struct engine *e = arg;
+    if (e->rebuilds && clock_mono_us(e->clock) > e->rebuild_at_us + 10 * SECOND_US)
+        e->rebuilds = 0;
+    publish_delivered(e, tag);
 }
 
 static void on_broken(void *arg, const struct err *why)
@@ -423,6 +433,9 @@ static void on_brokers(void *arg, bool up, const char *why)
 static void rebuild_producer(struct engine *e)
 {
     struct err err = {0};
+    if (clock_mono_us(e->clock) < e->rebuild_at_us)
+        return; /* a row that the brokers refuse is refused again: told each time, never passed over (H10) */
+    e->rebuild_at_us = clock_mono_us(e->clock) + backoff_us(++e->rebuilds);
     if (!kafka_rebuild_producer(e->kafka, &err)) {
         log_error(&e->cx, "producer.rebuild_failed", KV_ERR(&err));
         return;
@@ -478,6 +491,18 @@ static void heartbeat(struct engine *e)
     pg_sync(p->pg, NULL, NULL);
 }
 
+/* Without a partition for tomorrow nothing can be written tomorrow: tried again until it is done. */
+static void on_partitions_done(void *arg, const struct pg_failure *failure)
+{
+    struct engine *e = arg;
+    if (!failure)
+        return;
+    e->partitions_day = -1;
+    e->partitions_at_us = clock_mono_us(e->clock) + 5 * SECOND_US;
+    if (!failure->lost)
+        log_error(&e->cx, "partitions.not_kept", KV_ERR(&failure->err));
+}
+
 static void on_partitions(void *arg, const PGresult *r)
 {
     struct engine *e = arg;
@@ -490,7 +515,7 @@ static void keep_partitions(struct engine *e)
 {
     int64_t today = day_of_ms(clock_ms(e->clock));
     struct pipe *p = &e->pipes[0];
-    if (today == e->partitions_day || !pg_is_up(p->pg))
+    if (today == e->partitions_day || !pg_is_up(p->pg) || clock_mono_us(e->clock) < e->partitions_at_us)
         return;
     e->partitions_day = today;
     struct args *a = &p->args;
@@ -500,7 +525,7 @@ static void keep_partitions(struct engine *e)
     args_int4(a, (int32_t)e->conf->ledger_days);
     args_int4(a, (int32_t)e->conf->audit_days);
     pg_query(p->pg, SQL_DAY_PARTITIONS, a, on_partitions, e);
-    pg_sync(p->pg, NULL, NULL);
+    pg_sync(p->pg, on_partitions_done, e);
 }
 
 static void periodic(struct engine *e)

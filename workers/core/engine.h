@@ -123,6 +123,7 @@ struct item {
     bool decidable; /* goes to ops->decide; load must fetch what it needs */
     bool no_inbox;  /* has no inbox row: not a command, or one without a usable id */
     size_t intake;  /* the engine's: which unit of the batch it came from */
+    int refused;    /* the engine's: how often the database refused what came of it */
     void *user;    /* the worker's own */
     struct verdict verdict;
     struct problems *problems; /* invalid: why */

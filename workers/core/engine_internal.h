@@ -36,6 +36,7 @@ struct intake {
     struct ref *ref;
     int position;            /* 0 main, 1.. tier: what its offset advances; -1 none */
     struct err poison;       /* the database refuses this one: dead-letter it */
+    int refused;             /* how often: what is tried with it gets simpler each time */
 };
 
 struct timed {
@@ -84,6 +85,12 @@ struct shard {
 enum batch_state { BATCH_FREE, BATCH_COLLECTED, BATCH_LOADING, BATCH_LOADED, BATCH_COMMITTING,
                    BATCH_COMMITTED, BATCH_FAILED };
 
+struct scheduled {
+    struct scheduled *next;
+    bool taken;
+    struct pending row;
+};
+
 /* A lane as this batch sees it. */
 struct lane {
     const char *subject;
@@ -92,8 +99,9 @@ struct lane {
     int64_t bytes;
     struct pending *loaded; /* the first few, in order */
     size_t nloaded;
-    struct pending *scheduled; /* a scheduled row of the subject that fell due */
+    struct scheduled *scheduled; /* scheduled rows of the subject that fell due */
     bool asked, drain;      /* drain: up to DRAIN_MAX rows are wanted */
+    bool head_taken;        /* its head is an item of this batch already: what else names it is late */
     bool drained;           /* its followers are items of this batch already */
     bool blocked;           /* an open row stays at its head: nobody behind it may go */
     bool wake;              /* after commit: drain what is left */
@@ -211,6 +219,8 @@ struct pipe {
     size_t nbacklog, backlog_at, backlog_cap;
     size_t limit;           /* of the next batch: halved after data errors */
     bool lock_next;         /* decide the next batch under locks */
+    int lock_fails;         /* conflicts under locks in a row: there can be none, so it is the data */
+    int resets;             /* in a row, without a committed batch: each waits longer */
     bool reset_wanted;
     char reset_why[64];
     struct err reset_err;
@@ -258,11 +268,14 @@ struct engine {
     size_t neffects, effects_cap;
     uint64_t next_token;
     bool draining, kafka_down, producer_broken;
+    int rebuilds;           /* of the producer in a row, without a delivery: each waits longer */
+    int64_t rebuild_at_us;
     int64_t drain_by_us;
     bool topics_checked;
     int exit_status;
     bool stopped;
     int64_t next_second_us, next_store_us, next_mark_us, next_heartbeat_us, partitions_day;
+    int64_t partitions_at_us;
     uint64_t republished;
     size_t flight_bytes; /* of messages produced and not acknowledged */
     bool busy; /* this turn did something: do not block */

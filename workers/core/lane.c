@@ -135,12 +135,13 @@ static void on_scheduled(void *arg, const PGresult *r)
     for (int i = 0; i < PQntuples(r) && !b->failed; i++) {
         struct shard *s = shard_by_n(b, (int)pg_int8(r, i, 0));
         struct lane *l = s ? lane_of(b, s, pg_text(r, i, 1)) : NULL;
-        struct pending *p = l ? arena_get(b->arena, sizeof *p) : NULL;
+        struct scheduled *p = l ? arena_get(b->arena, sizeof *p) : NULL;
         if (!p) {
             batch_fail(b, ERR_NO_MEMORY, "lanes");
             return;
         }
-        read_pending(b->arena, r, i, l, p);
+        read_pending(b->arena, r, i, l, &p->row);
+        p->next = l->scheduled;
         l->scheduled = p;
     }
 }

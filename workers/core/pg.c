@@ -209,6 +209,7 @@ static void go_down_for(struct pg *pg, const struct err *why)
     pg->conn = NULL;
     pg->state = PG_DOWN;
     pg->failed = false;
+    pg->failure = (struct pg_failure){0};
     pg->told_down = true;
     fail_steps(pg);
     if (!was_told && pg->ops.on_down)
@@ -354,8 +355,9 @@ static void poll_connect(struct pg *pg)
 static void connect_now(struct pg *pg)
 {
     const char *names[] = {"dbname", "connect_timeout", "tcp_user_timeout", "keepalives_idle",
-                           "gssencmode", "options", "application_name", NULL};
-    const char *values[] = {pg->url, "5", "10000", "10", "disable", pg->options, "drawbridge", NULL};
+                           "keepalives_interval", "keepalives_count", "gssencmode", "options",
+                           "application_name", NULL};
+    const char *values[] = {pg->url, "5", "10000", "10", "5", "3", "disable", pg->options, "drawbridge", NULL}; /* H21 */
     pg->conn = PQconnectStartParams(names, values, 1);
     pg->state = PG_CONNECTING;
     uv_timer_start(pg->timer, on_timer, CONNECT_MS, 0);
@@ -374,6 +376,7 @@ static void end_segment(struct pg *pg)
     struct pg_failure failure = pg->failure;
     bool failed = pg->failed;
     pg->failed = false;
+    pg->failure = (struct pg_failure){0};
     if (s.done)
         s.done(s.arg, failed ? &failure : NULL);
 }
@@ -406,6 +409,8 @@ static void read_results(struct pg *pg)
         if (!r) { /* the end of one query's results */
             if (!pg->steps[pg->head].sync)
                 (void)pop(pg);
+            else if (PQstatus(pg->conn) == CONNECTION_BAD)
+                return; /* nothing comes any more: on_poll goes down */
             continue;
         }
         if (PQresultStatus(r) == PGRES_PIPELINE_SYNC) {
@@ -543,6 +548,8 @@ void pg_sync(struct pg *pg, pg_done_fn *done, void *arg)
         flush_out(pg);
         return;
     }
+    if (pg->conn) /* what was sent can no longer be told apart from what was not */
+        go_down(pg, "the end of a segment could not be sent");
     struct pg_failure lost = {.lost = true, .err = pg->last};
     lost.err.code = ERR_PG_CONNECTION;
     if (done)

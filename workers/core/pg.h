@@ -49,7 +49,7 @@ int pg_backend_pid(const struct pg *pg);
 void pg_query(struct pg *pg, enum sql_id id, const struct args *args, pg_rows_fn *rows, void *arg);
 /* As above for a statement without parameters outside the table: BEGIN, COMMIT, ROLLBACK. */
 void pg_command(struct pg *pg, const char *sql);
-/* Ends the segment. done is called from the loop, never from inside pg_sync. */
+/* Ends the segment. done is called from the loop; at once only when the connection is down. */
 void pg_sync(struct pg *pg, pg_done_fn *done, void *arg);
 /* Drops the connection and connects anew, as after a break. */
 void pg_reset(struct pg *pg, const char *why);

@@ -109,16 +109,19 @@ static struct pending row_of(struct batch *b, struct item *it)
     return it->pending ? *it->pending : fresh_row(b, it);
 }
 
+static void close_row(struct batch *b, struct item *it);
+
 /* Keeps or makes the row, at the head of its lane: whoever comes later waits. */
 static void open_row(struct batch *b, struct item *it, struct pending *row, enum pending_state state,
                      int64_t due_ms)
 {
+    row->subject = it->cmd.subject; /* which tickets and outcomes look it up by */
     struct lane *l = lane_of(b, it->shard, row->subject);
     if (!l)
         return;
-    bool stays = it->pending && it->pending->state != PENDING_SCHEDULED;
+    bool stays = it->pending && it->pending->state != PENDING_SCHEDULED && !strcmp(it->pending->subject, row->subject);
     if (it->pending && !stays)
-        lane_write(b, LANE_DELETE, it->pending); /* a scheduled row takes its place in the lane */
+        close_row(b, it); /* a scheduled row, or one that waited behind another subject, comes home */
     row->state = state;
     row->due_ms = due_ms;
     lane_write(b, stays ? LANE_UPDATE : LANE_INSERT, row);
@@ -322,12 +325,7 @@ static void decide(struct batch *b, struct item *it)
 {
     struct engine *e = b->pipe->e;
     if (it->type && it->type->policy)
-        it->last = it->attempt > delays_n(delays_of(it));
-    if (it->kind == ITEM_OUTCOME || it->pending) {
-        struct err remembered = {0};
-        recall(it->pending, &remembered);
-        it->verdict.failure = (struct err){0};
-    }
+        it->last = it->refused || it->attempt > delays_n(delays_of(it));
     e->ops->decide(e->worker, b, it);
     if (!b->failed)
         apply_verdict(b, it);
@@ -407,7 +405,11 @@ static void settle_record(struct batch *b, struct item *it)
 {
     struct engine *e = b->pipe->e;
     if (e->ops->plain_log) {
-        e->ops->decide(e->worker, b, it);
+        if (it->refused < 3)
+            e->ops->decide(e->worker, b, it);
+        else
+            log_error(&e->cx, "record.refused", KV_INT("partition", it->cmd.record->partition),
+                      KV_INT("offset", it->cmd.record->offset), KV_ERR(&it->invalid));
         return;
     }
     const struct record *r = it->cmd.record;
@@ -457,6 +459,12 @@ static void settle_pending(struct batch *b, struct item *it)
         return; /* somebody before it stays open: its turn comes later */
     if (it->pending->state == PENDING_SCHEDULED && l->rows > 0) {
         follow(b, it, it->pending->subject);
+        return;
+    }
+    /* Refused once: an outcome is tried without its words, a follower by itself. Then it dies. */
+    bool again = it->kind == ITEM_OUTCOME || it->kind == ITEM_FOLLOWER;
+    if (it->refused > again) {
+        die(b, it, &it->invalid);
         return;
     }
     bool waits = it->pending->state == PENDING_FOLLOWER || it->pending->state == PENDING_SCHEDULED;
