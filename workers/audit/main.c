@@ -61,9 +61,16 @@ static int64_t sequence_of(const struct item *it)
 }
 
 /* An event that cannot be read, or has no place in its stream: kept as what it is. */
-static bool is_event(const struct item *it)
+static bool is_event(const struct item *it, int64_t now_ms)
 {
-    return !it->invalid.code && it->cmd.id && it->cmd.subject && it->cmd.type && sequence_of(it) > 0;
+    return !it->invalid.code && it->cmd.id && it->cmd.subject && it->cmd.type && sequence_of(it) > 0 &&
+           day_of_ms(it->cmd.time_ms) <= day_of_ms(now_ms) + 1;
+}
+
+/* Older than what is kept: its partition is gone (audit was away for long); only the stream tells. */
+static bool is_too_old(const struct audit *w, const struct batch *b, const struct item *it)
+{
+    return day_of_ms(it->cmd.time_ms) < day_of_ms(batch_now_ms(b)) - engine_conf(w->e)->audit_days;
 }
 
 static bool mark_known(struct record_set *set, const char *subject, int64_t sequence, bool *out_new)
@@ -98,7 +105,7 @@ static bool load(void *w, struct batch *b, bool locked, struct err *err)
         args_array(a, column == 0 ? OID_DATE : column == 1 ? OID_TEXT : OID_INT8);
         for (size_t i = 0; i < batch_count(b); i++) {
             const struct item *it = batch_item(b, i);
-            if (!is_event(it))
+            if (!is_event(it, batch_now_ms(b)))
                 continue;
             if (column == 0)
                 item_date(a, day_of_ms(it->cmd.time_ms)), n++;
@@ -139,6 +146,20 @@ static int64_t duration_of(const json_t *data)
     if (!d)
         d = json_object_get(data, "durationMs");
     return json_is_integer(d) ? json_integer_value(d) : -1;
+}
+
+#define MESSAGE_CHARS_MAX 2000 /* of the column */
+
+/* Cut where a character begins. */
+static void cut_message(struct buf *m)
+{
+    if (!buf_ok(m) || m->n <= MESSAGE_CHARS_MAX)
+        return;
+    size_t n = MESSAGE_CHARS_MAX;
+    while (n && (m->p[n] & 0xc0) == 0x80)
+        n--;
+    m->p[n] = 0;
+    m->n = n;
 }
 
 static const char *kept(struct batch *b, struct buf *text_buf)
@@ -239,7 +260,11 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
         batch_fail(b, ERR_NO_MEMORY, "events");
         return;
     }
-    struct operational_event *row = fresh ? row_add(b) : NULL;
+    struct operational_event *row = !fresh                ? NULL
+                                    : is_too_old(w, b, it) ? arena_get(batch_arena(b), sizeof *row)
+                                                           : row_add(b);
+    if (fresh && !row)
+        batch_fail(b, ERR_NO_MEMORY, "events");
     if (!row)
         return; /* a repeat */
     const struct naming *n = naming_of(w->namings, it->cmd.type, data);
@@ -247,6 +272,7 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
     buf_init(&message, 1 << 20);
     buf_init(&metadata, 1 << 20);
     naming_message(n, data, &message);
+    cut_message(&message);
     buf_put(&metadata, it->cmd.data.p, it->cmd.data.n);
     const char *session = text(data, "sessionId");
     *row = (struct operational_event){
@@ -298,7 +324,7 @@ static void record_stranger(struct batch *b, struct item *it)
 
 static void decide(void *w, struct batch *b, struct item *it)
 {
-    if (is_event(it))
+    if (is_event(it, batch_now_ms(b)))
         record_event(w, b, it);
     else
         record_stranger(b, it);

@@ -244,6 +244,8 @@ static void check_type(struct batch *b, struct item *it, struct problems *proble
         check_routing(it, problems);
 }
 
+#define HEADERS_BYTES_MAX 65536 /* each hop and each ticket carries them again */
+
 /* Envelope and schema: whatever fails here is invalid, with every problem found. */
 static void read_record(struct batch *b, struct item *it, const struct record *r)
 {
@@ -259,6 +261,8 @@ static void read_record(struct batch *b, struct item *it, const struct record *r
         if (!b->pipe->e->ops->plain_log)
             check_type(b, it, problems);
     }
+    if (record_headers_bytes(r) > HEADERS_BYTES_MAX)
+        (void)problem_add(problems, ERR_MESSAGE_TOO_LARGE, "headers", "have more than %d bytes", HEADERS_BYTES_MAX);
     it->cmd.record = r;
     it->cmd.key = r->key;
     it->attempt = 1;
@@ -520,6 +524,7 @@ static void load_inbox(struct batch *b)
 {
     struct args *a = batch_args(b);
     size_t n = 0;
+    args_text(a, batch_consumer(b));
     args_array(a, OID_DATE);
     for (size_t i = 0; i < b->nitems; i++)
         if (in_inbox(&b->items[i]))
@@ -708,8 +713,6 @@ static void commit_inbox(struct batch *b)
         if (insert)
             INBOX_COLUMN(a, b, insert, OID_BYTEA, item_bytes(a, (struct bytes){w->payload, 16}));
         put_ending(a, b, insert);
-        if (!insert)
-            args_int8(a, (int64_t)(b->ninbox - inserts));
         pg_query(b->pipe->pg, insert ? SQL_INBOX_ADD : SQL_INBOX_CLOSE, a, NULL, NULL);
     }
 }
@@ -791,11 +794,13 @@ static void commit_strays(struct batch *b)
 static struct bytes dead_headers(struct batch *b, const struct record *r)
 {
     auto_buf struct buf h;
-    buf_init(&h, 1 << 20);
+    buf_init(&h, 2 << 20);
     for (size_t i = 0; i < r->nheaders; i++)
-        header_put_bytes(&h, r->headers[i].name, r->headers[i].value);
-    const void *copy = h.n && buf_ok(&h) ? arena_copy(b->arena, h.p, h.n) : "";
-    return (struct bytes){copy, copy ? h.n : 0};
+        if (strlen(r->headers[i].name) <= UINT16_MAX) /* longer than the block can frame */
+            header_put_bytes(&h, r->headers[i].name, r->headers[i].value);
+    bool whole = h.n && buf_ok(&h);
+    const void *copy = whole ? arena_copy(b->arena, h.p, h.n) : "";
+    return (struct bytes){copy, copy && whole ? h.n : 0};
 }
 
 static void commit_dead(struct batch *b)

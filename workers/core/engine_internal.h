@@ -346,6 +346,9 @@ void message_ticket(struct batch *b, struct item *it, const struct pending *row,
 void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,
                       int tier);
 void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts);
+size_t record_headers_bytes(const struct record *r);
+size_t record_bytes(const struct record *r);
+#define RECORD_BYTES_MAX 1050000 /* beyond it a record came compressed, and may not pass our producer */
 void message_reroute(struct batch *b, struct item *it, int32_t partition);
 void command_name_of(const struct item *it, struct command_name *out);
 

@@ -11,7 +11,10 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define MESSAGE_MAX (512 * 1024)
+#define MESSAGE_MAX (1200 * 1000) /* a record as large as a topic takes, and our headers */
+#define PROBLEMS_BYTES_MAX (128 * 1024)
+#define KEY_BYTES_MAX 1024 /* of an event; garbage may have a key as large as a record */
+#define CUT_BYTES (256 * 1024)
 
 void command_name_of(const struct item *it, struct command_name *out)
 {
@@ -119,7 +122,7 @@ static struct bytes event_key(const struct item *it, const struct stream *stream
 {
     if (stream->key)
         return (struct bytes){(const uint8_t *)stream->key, strlen(stream->key)};
-    if (it->cmd.key.p && it->cmd.key.n)
+    if (it->cmd.key.p && it->cmd.key.n && it->cmd.key.n <= KEY_BYTES_MAX)
         return it->cmd.key;
     return (struct bytes){(const uint8_t *)subject, strlen(subject)};
 }
@@ -247,7 +250,7 @@ static bool is_hop_header(const char *name)
 static void put_original(struct buf *h, const struct record *r, bool drop_hop)
 {
     for (size_t i = 0; r && i < r->nheaders; i++)
-        if (!drop_hop || !is_hop_header(r->headers[i].name))
+        if ((!drop_hop || !is_hop_header(r->headers[i].name)) && strlen(r->headers[i].name) <= UINT16_MAX)
             header_put_bytes(h, r->headers[i].name, r->headers[i].value);
 }
 
@@ -337,6 +340,19 @@ void message_retrying(struct batch *b, struct item *it, const struct pending *ro
                                            .data = (const char *)d.p, .data_n = d.n});
 }
 
+size_t record_headers_bytes(const struct record *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->nheaders; i++)
+        n += 6 + strlen(r->headers[i].name) + r->headers[i].value.n;
+    return n;
+}
+
+size_t record_bytes(const struct record *r)
+{
+    return r->key.n + record_headers_bytes(r) + r->value.n;
+}
+
 void message_reroute(struct batch *b, struct item *it, int32_t partition)
 {
     struct ledger_row *out = ledger_add(b, it->shard);
@@ -365,7 +381,7 @@ static const char *problems_json(struct batch *b, const struct item *it)
     auto_buf struct buf d;
     buf_init(&d, MESSAGE_MAX);
     buf_str(&d, "[");
-    for (size_t i = 0; it->problems && i < it->problems->n; i++) {
+    for (size_t i = 0; it->problems && i < it->problems->n && d.n < PROBLEMS_BYTES_MAX; i++) {
         const struct problem *p = &it->problems->list[i];
         buf_str(&d, i ? ",{" : "{");
         put_key_str(&d, "pointer", p->place);
@@ -437,8 +453,42 @@ static void dead_event(struct batch *b, struct item *it, const struct err *err, 
                                            .outcome = reuse ? NULL : "dead"});
 }
 
+/* Dead letters keep the bytes as they came, but for what no topic of ours could take: a record that
+ * a publisher's compression made small. Of that the beginning is kept, and its sizes are told. */
+static bool cut_record(struct batch *b, struct item *it)
+{
+    const struct record *r = it->cmd.record;
+    size_t headers = record_headers_bytes(r);
+    if (r->key.n + headers + r->value.n <= RECORD_BYTES_MAX)
+        return true;
+    struct record *cut = arena_get(b->arena, sizeof *cut);
+    struct header *sizes = arena_get(b->arena, sizeof *sizes);
+    char *text = arena_printf(b->arena, "key %zu, headers %zu, value %zu bytes", r->key.n, headers, r->value.n);
+    if (!cut || !sizes || !text) {
+        batch_fail(b, ERR_NO_MEMORY, "dead letters");
+        return false;
+    }
+    *cut = *r;
+    if (headers > CUT_BYTES) {
+        *sizes = (struct header){"drawbridge-cut", {(const uint8_t *)text, strlen(text)}};
+        cut->headers = sizes;
+        cut->nheaders = 1;
+    }
+    if (cut->key.n > CUT_BYTES)
+        cut->key.n = CUT_BYTES;
+    if (cut->value.n > CUT_BYTES)
+        cut->value.n = CUT_BYTES;
+    log_warn(&b->pipe->e->cx, "dead_letter.cut", KV_INT("partition", r->partition), KV_INT("offset", r->offset),
+             KV_STR("was", text));
+    it->cmd.record = cut;
+    it->cmd.key = cut->key;
+    return true;
+}
+
 void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts)
 {
+    if (!cut_record(b, it))
+        return;
     struct dead_row *dead = grown(b->dead, &b->dead_cap, b->ndead + 1, sizeof *dead);
     struct ledger_row *out = dead ? ledger_add(b, it->shard) : NULL;
     if (!out) {

@@ -415,7 +415,7 @@ static void settle_record(struct batch *b, struct item *it)
     const struct record *r = it->cmd.record;
     if (r->key.p) {
         int32_t right = murmur2_partition(r->key.p, r->key.n, e->nshards);
-        if (right != r->partition) {
+        if (right != r->partition && record_bytes(r) <= RECORD_BYTES_MAX) {
             message_reroute(b, it, right);
             return;
         }
