@@ -1,2 +1,2 @@
--- capacity_set_simulated(capacity) -> capacity
+-- capacity_set_simulated(capacity int) -> capacity
 UPDATE simulated_provider SET capacity = $1::int RETURNING capacity

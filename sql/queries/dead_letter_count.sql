@@ -1,4 +1,5 @@
--- dead_letter_count(worker, type, since, all, tenant, code, text: as dead_letter_list) -> totalCount
+-- dead_letter_count(worker text, type text, since timestamptz, everything boolean, tenant text, code text, text text) -> totalCount
+-- As dead_letter_list.
 SELECT count(*) AS "totalCount"
 FROM dead_letter
 WHERE ($1::text IS NULL OR consumer = $1)

@@ -1,6 +1,5 @@
--- dead_letter_list(worker or null, type or null, since or null, all: also those that are not parked
--- any more, tenant or null, code or null, text of the message or null, limit) -> id, worker, state,
--- diedAt, type, subject, tenant, class, code, message, attempts, commandId
+-- dead_letter_list(worker text, type text, since timestamptz, everything boolean, tenant text, code text, text text, most int) -> id, worker, state, diedAt, type, subject, tenant, class, code, message, attempts, commandId
+-- null: any. everything: also those that are not parked any more. text: of the message.
 SELECT id, consumer AS worker, state, died_at AS "diedAt", type, subject, tenant, class, code,
        message, attempts, command_id AS "commandId"
 FROM dead_letter

@@ -1,4 +1,4 @@
--- session_config(id) -> userId, status, privateKey (sealed, or null), address, serverPublicKey,
+-- session_config(id text) -> userId, status, privateKey (sealed, or null), address, serverPublicKey,
 -- endpoint, allowedIPs, dnsServers, keepalive, expiresAt
 SELECT c.user_id AS "userId", s.status, c.client_private_key AS "privateKey",
        c.client_ip_address AS address, c.server_public_key AS "serverPublicKey",

@@ -1,5 +1,5 @@
--- session_count(user or null, status or null) -> totalCount of what the list would show,
--- activeCount of those
+-- session_count(user_id text, status text) -> totalCount of what the list would show, activeCount of those
+-- null: any.
 SELECT count(*) AS "totalCount", count(*) FILTER (WHERE status = 'active') AS "activeCount"
 FROM sessions
 WHERE NOT tombstone

@@ -1,6 +1,6 @@
--- session_list(user or null, status or null, limit, cursor or null) -> sessionId, userId, status,
+-- session_list(user_id text, status text, most int, cursor text) -> sessionId, userId, status,
 -- reason, driver, profile, clientIpAddress, createdAt, lastActivityAt, idleTimeoutAt, terminatedAt,
--- cursor. Newest first; cursor: where the next page goes on. status "live": not terminated.
+-- cursor. Newest first; cursor: where the next page goes on. status "live": not terminated. null: any.
 SELECT id AS "sessionId", user_id AS "userId", status, reason, driver, profile,
        client_ip_address AS "clientIpAddress", created_at AS "createdAt",
        last_activity_at AS "lastActivityAt", idle_at AS "idleTimeoutAt",

@@ -1,4 +1,4 @@
--- session_pending(subject) -> type, state, attempt, dueAt, errorCode, errorMessage: what is under
+-- session_pending(subject text) -> type, state, attempt, dueAt, errorCode, errorMessage: what is under
 -- way for it, in order
 SELECT type, state, attempt, due_at AS "dueAt", error_code AS "errorCode",
        error_message AS "errorMessage"

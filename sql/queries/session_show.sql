@@ -1,4 +1,4 @@
--- session_show(id) -> one row: status, server, client, bytes, times (V-16)
+-- session_show(id text) -> one row: status, server, client, bytes, times (V-16)
 SELECT id AS "sessionId", user_id AS "userId", status, reason, cancelling, driver, profile,
        provider_instance_id AS "providerInstanceId", public_ip_address AS "publicIpAddress",
        vpn_port AS "vpnPort", server_endpoint AS "serverEndpoint",

@@ -1,4 +1,4 @@
--- shard_first_position(consumer, n, next_offset) -> made: true for a new shard, false when a topic
+-- shard_first_position(consumer text, n int, next_offset bigint[]) -> made: true for a new shard, false when a topic
 -- was added to one. Positions that are there are never changed.
 INSERT INTO shard (consumer, n, next_offset) VALUES ($1, $2::int, $3::bigint[])
 ON CONFLICT (consumer, n) DO UPDATE SET next_offset =

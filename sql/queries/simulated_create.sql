@@ -1,4 +1,5 @@
--- $1 session ids text[] (UUIDs), $2 profiles text[], $3 ready times bigint[] (Unix epoch, ms), $4 stuck int[], $5 wanted boolean[] (false: look only), $6 now bigint (ms) -> position bigint, made boolean, present boolean, full boolean (no room for it), ready_ms bigint
+-- simulated_create(session_id text[], profile text[], ready_ms bigint[], stuck int[], wanted boolean[], now_ms bigint) -> position bigint, made boolean, present boolean, full boolean, ready_ms bigint
+-- wanted false: look only. full: there is no room for it. Times are Unix epoch milliseconds.
 -- Comes after simulated_lock in one transaction, so that the count below sees every other create.
 WITH asked AS (
     SELECT session_id, profile, to_timestamp(ready_ms / 1000.0) AS ready_at, stuck, wanted, position,

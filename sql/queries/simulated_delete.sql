@@ -1,4 +1,4 @@
--- $1 session ids text[] (UUIDs), $2 attempts int[] -> position bigint, removed boolean (by this statement), stuck boolean
+-- simulated_delete(session_id text[], attempt int[]) -> position bigint, removed boolean (by this statement), stuck boolean
 WITH asked AS (
     SELECT session_id, attempt, position,
            row_number() OVER (PARTITION BY session_id ORDER BY position) = 1 AS leads

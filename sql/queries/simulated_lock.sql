@@ -1,2 +1,3 @@
--- (no parameters) -> capacity int: makes creates of all workers take turns until the transaction ends
+-- simulated_lock() -> capacity int
+-- Makes creates of all workers take turns until the transaction ends.
 SELECT capacity FROM simulated_provider FOR NO KEY UPDATE

@@ -1,4 +1,4 @@
--- $1 session ids text[] (UUIDs) -> position bigint, present boolean, ready_ms bigint (Unix epoch; null when absent)
+-- simulated_observe(session_id text[]) -> position bigint, present boolean, ready_ms bigint (Unix epoch; null when absent)
 SELECT u.position, i.session_id IS NOT NULL AS present,
        (extract(epoch FROM i.ready_at) * 1000)::bigint AS ready_ms
 FROM unnest($1::text[]::uuid[]) WITH ORDINALITY AS u (session_id, position)

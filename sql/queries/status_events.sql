@@ -1,4 +1,4 @@
--- status_events(limit) -> time, eventType, outcome, message: the newest of the audit trail
+-- status_events(most int) -> time, eventType, outcome, message: the newest of the audit trail
 SELECT timestamp AS time, event_type AS "eventType", outcome, message, subject
 FROM operational_event
 WHERE event_date >= current_date - 1

@@ -1,5 +1,5 @@
--- user_list(limit, after: user id or null) -> id, tenant, email, displayName, isActive, removing,
--- quotaMaxConcurrentSessions, quotaMaxSessionsPerDay, liveSessions, createdAt
+-- user_list(most int, after text) -> id, tenant, email, displayName, isActive, removing,
+-- quotaMaxConcurrentSessions, quotaMaxSessionsPerDay, liveSessions, createdAt. after: user id or null.
 SELECT u.id, u.tenant, u.email, u.display_name AS "displayName", u.is_active AS "isActive",
        u.removing, u.quota_max_concurrent_sessions AS "quotaMaxConcurrentSessions",
        u.quota_max_sessions_per_day AS "quotaMaxSessionsPerDay",

@@ -1,4 +1,4 @@
--- user_show(id) -> one row, everything about a user but the hash of the key
+-- user_show(id text) -> one row, everything about a user but the hash of the key
 SELECT u.id, u.tenant, u.email, u.display_name AS "displayName", u.auth_method AS "authMethod",
        u.api_key_hash IS NOT NULL AS "hasApiKey", u.directory_object_id AS "directoryObjectId",
        u.allowed_source_ips AS "allowedSourceIPs", u.is_active AS "isActive", u.removing,
