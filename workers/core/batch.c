@@ -952,8 +952,11 @@ static void wake_lanes(struct batch *b)
 {
     for (size_t i = 0; i < table_count(b->lanes); i++) {
         const struct lane *l = table_at(b->lanes, i)->value;
-        if (l->wake && !l->blocked && !shard_drain(l->shard, l->subject))
-            log_error(&b->pipe->e->cx, "lane.wake_failed", KV_STR("subject", l->subject));
+        if (!l->wake || l->blocked || shard_drain(l->shard, l->subject))
+            continue;
+        struct err err = {0}; /* nobody else would wake it */
+        (void)err_set(&err, ERR_NO_MEMORY, "lane %s", l->subject);
+        pipe_reset(b->pipe, "memory", &err);
     }
 }
 

@@ -417,6 +417,17 @@ static void on_position_lost(void *arg, int32_t partition, const struct err *why
     engine_stop_with(e, 1);
 }
 
+/* A topic or group that we may not use, a partition that cannot be read: waited out, but told. */
+static void on_trouble(void *arg, const struct err *why)
+{
+    struct engine *e = arg;
+    int64_t now = clock_mono_now_us();
+    if (now < e->trouble_at_us)
+        return;
+    e->trouble_at_us = now + 10 * SECOND_US;
+    log_warn(&e->cx, "kafka.trouble", KV_ERR(why));
+}
+
 static void on_brokers(void *arg, bool up, const char *why)
 {
     struct engine *e = arg;
@@ -796,7 +807,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct
     snprintf(e->instance, sizeof e->instance, "%s@%s:%d", ops->name, host, (int)getpid());
     struct kafka_ops kops = {.woken = on_woken, .assigned = on_assigned, .revoked = on_revoked,
                              .delivered = on_delivered, .broken = on_broken, .position_lost = on_position_lost,
-                             .fatal = on_kafka_fatal, .brokers = on_brokers, .arg = e};
+                             .fatal = on_kafka_fatal, .trouble = on_trouble, .brokers = on_brokers, .arg = e};
     size_t per_partition = (size_t)conf->queue_bytes / 8;
     if ((e->clock = clock_new()) && open_pipes(e, err) &&
         (e->kafka = kafka_new(loop, conf, ops->name, ops->topic, per_partition, &kops, err)) &&
@@ -812,8 +823,11 @@ struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct
 
 void engine_stop(struct engine *e)
 {
-    if (e->draining)
+    if (e->draining) { /* asked twice: what is under way is left to the successor */
+        e->drain_by_us = 0;
+        e->busy = true;
         return;
+    }
     e->draining = true;
     clock_tick(e->clock);
     e->drain_by_us = clock_mono_us(e->clock) + e->conf->stop_timeout * 1000;

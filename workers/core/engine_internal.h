@@ -276,6 +276,7 @@ struct engine {
     bool stopped;
     int64_t next_second_us, next_store_us, next_mark_us, next_heartbeat_us, partitions_day;
     int64_t partitions_at_us;
+    int64_t trouble_at_us; /* when the next one is told */
     uint64_t republished;
     size_t flight_bytes; /* of messages produced and not acknowledged */
     bool busy; /* this turn did something: do not block */

@@ -56,6 +56,8 @@ static rd_kafka_message_t *next_message(struct shard *s, rd_kafka_queue_t *q, in
         if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
             m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
             position_lost(s, m);
+        else if (m->err)
+            kafka_trouble(s->e->kafka, m);
         rd_kafka_message_destroy(m);
     }
 }

@@ -238,6 +238,14 @@ bool kafka_rebuild_producer(struct kafka *k, struct err *err)
     return open_producer(k, err);
 }
 
+void kafka_trouble(struct kafka *k, const rd_kafka_message_t *m)
+{
+    struct err err = {0};
+    (void)err_set(&err, ERR_KAFKA_FAILED, "%s [%d]: %s", m->rkt ? rd_kafka_topic_name(m->rkt) : "",
+                  (int)m->partition, rd_kafka_message_errstr(m));
+    k->ops.trouble(k->ops.arg, &err);
+}
+
 /* ---- events -------------------------------------------------------------------------------- */
 
 static void on_error(struct kafka *k, rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *text)
@@ -254,6 +262,9 @@ static void on_error(struct kafka *k, rd_kafka_t *rk, rd_kafka_resp_err_t code, 
     } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !k->down) {
         k->down = true;
         k->ops.brokers(k->ops.arg, false, text ? text : rd_kafka_err2str(code));
+    } else if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && code != RD_KAFKA_RESP_ERR__TRANSPORT) {
+        (void)err_set(&err, ERR_KAFKA_FAILED, "%s: %s", rd_kafka_err2name(code), text ? text : "");
+        k->ops.trouble(k->ops.arg, &err); /* a lost connection alone is not worth a word */
     }
 }
 

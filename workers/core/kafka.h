@@ -24,6 +24,7 @@ struct kafka_ops {
     void (*broken)(void *arg, const struct err *why);  /* the producer must be rebuilt */
     void (*position_lost)(void *arg, int32_t partition, const struct err *why); /* H5 */
     void (*fatal)(void *arg, const struct err *why);
+    void (*trouble)(void *arg, const struct err *why); /* goes on by itself, or when a person acts */
     void (*brokers)(void *arg, bool up, const char *why);
     void *arg;
 };
@@ -61,6 +62,9 @@ must_check bool kafka_produce(struct kafka *k, const char *topic, int32_t partit
                               uint64_t tag, struct err *err);
 must_check bool kafka_rebuild_producer(struct kafka *k, struct err *err);
 size_t kafka_out_queue(const struct kafka *k);
+
+/* A partition's queue gave an error instead of a message. */
+void kafka_trouble(struct kafka *k, const rd_kafka_message_t *m);
 
 /* Blocks up to ms: partitions of a topic, or -1 with err (unknown topic: ERR_KAFKA_TOPICS). */
 int kafka_topic_partitions(struct kafka *k, const char *topic, int ms, struct err *err);

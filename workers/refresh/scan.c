@@ -10,6 +10,7 @@ struct scan {
     struct arena *arena;
     struct table *samples; /* client public key -> struct sample */
     size_t asked;          /* drivers that have not answered */
+    bool failed;           /* one could not: nobody is shut down on half a reading */
     int64_t earliest_ms;
 };
 
@@ -118,12 +119,13 @@ static void on_counters(void *arg, const struct driver_counter *rows, size_t n, 
         log_warn(engine_cx(s->r->resources.e), "counters.unread", KV_ERR(err));
     else if (s->r)
         note_counters(s, rows, n);
+    s->failed |= err != NULL;
     if (--s->asked)
         return;
-    if (s->r && !err)
+    if (s->r && !s->failed)
         read_rows(s);
     else
-        scan_free(s); /* nobody is shut down on a reading that failed */
+        scan_free(s);
 }
 
 static void ask_counters(struct scan *s)
