@@ -18,6 +18,7 @@
 #define ARENA_BLOCK (1 << 20)
 #define ARENA_MAX (256u << 20)
 #define LOCK_FAILS_MAX 3
+#define REFUSED_FOR_GOOD 2
 
 void *grown(void *array, size_t *cap, size_t want, size_t size)
 {
@@ -277,6 +278,16 @@ static void read_record(struct batch *b, struct item *it, const struct record *r
         it->no_inbox = true;
 }
 
+/* What a row still tells of a command that this version cannot read any more. */
+static bool unreadable(struct pending *p, struct command *cmd, const struct record *r)
+{
+    envelope_done(cmd);
+    *cmd = (struct command){.id = p->command_id, .subject = p->subject, .correlation_id = p->command_id,
+                            .time_ms = p->day * 86400000, .key = r->key, .attempt = 1, .record = r};
+    memcpy(cmd->digest, p->digest, sizeof cmd->digest);
+    return false;
+}
+
 /* A row of pending read back as the command it holds. */
 bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
 {
@@ -291,17 +302,15 @@ bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
     *r = (struct record){.topic = p->topic, .partition = p->partition, .offset = p->record_offset,
                          .timestamp_ms = p->record_ms ? p->record_ms : -1, .key = p->key, .value = p->value};
     if (!header_block_parse(b->arena, p->headers, &headers, &r->nheaders, &err)) {
-        batch_fail(b, err.code, err.message);
-        return false;
+        r->nheaders = 0;
+        return unreadable(p, cmd, r);
     }
     r->headers = headers;
     problems_init(problems, b->arena);
     bool ok = envelope_parse(b->arena, r, cmd, problems);
     cmd->record = r;
     cmd->key = r->key;
-    if (!ok)
-        batch_fail(b, ERR_INTERNAL, "a pending row does not parse");
-    return ok;
+    return ok || unreadable(p, cmd, r);
 }
 
 static void add_pending_item(struct batch *b, const struct intake *in, size_t index, struct pending *p)
@@ -320,8 +329,13 @@ static void add_pending_item(struct batch *b, const struct intake *in, size_t in
     it->resumed = in->ref && in->ref->resumed;
     it->decidable = item_of_pending(b, p, &it->cmd);
     it->type = type_of(b->pipe->e, it->cmd.type_short);
-    if (it->decidable && !it->type)
-        batch_fail(b, ERR_INTERNAL, "a pending row of an unknown type");
+    if (it->decidable && it->type)
+        return;
+    /* Taken up by a version that knows less: a dead letter, and not the end of the shard. */
+    it->decidable = false;
+    it->refused = REFUSED_FOR_GOOD;
+    (void)err_set(&it->invalid, it->type ? ERR_INTERNAL : ERR_TYPE_UNKNOWN,
+                  "%s was accepted once and cannot be read any more", p->type ? p->type : "a command");
 }
 
 static void add_followers(struct batch *b, const struct intake *in, size_t index, struct lane *l)

@@ -31,11 +31,21 @@ static struct open_effect *find(struct engine *e, uint64_t token)
     return NULL;
 }
 
+static bool live(const struct open_effect *o)
+{
+    return o && o->generation == o->shard->generation && o->shard->state == SHARD_OPEN;
+}
+
+bool engine_effect_live(struct engine *e, uint64_t token)
+{
+    return live(find(e, token));
+}
+
 void engine_effect_done(struct engine *e, uint64_t token, void *blob, void (*free_blob)(void *))
 {
     struct open_effect *o = find(e, token);
     struct ref *r = NULL;
-    if (o && o->generation == o->shard->generation && o->shard->state == SHARD_OPEN)
+    if (live(o))
         r = ref_new(ITEM_OUTCOME, o->subject, o->digest);
     if (r) {
         r->blob = blob;

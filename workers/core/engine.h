@@ -184,6 +184,9 @@ void *engine_worker(struct engine *e);
 /* The effect of `token` came back. blob goes to decide as it->blob and is freed with free_blob
  * (NULL: free) when the batch is done, or at once when the shard has been lost meanwhile. */
 void engine_effect_done(struct engine *e, uint64_t token, void *blob, void (*free_blob)(void *));
+/* Whether anybody still waits for it: a call that has not begun yet and whose shard was lost or
+ * opened anew must not be made beside the one that takes its place (H33). */
+bool engine_effect_live(struct engine *e, uint64_t token);
 /* Work made from a row: becomes an ITEM_DUE of that shard. id: derived from the row and its
  * version. All strings are copied. */
 must_check bool engine_due(struct engine *e, int shard, const char *type, const char *subject,

@@ -141,7 +141,12 @@ static void start_waiting(struct drivers *d)
         d->waiting = r->next;
         if (!d->waiting)
             d->waiting_end = &d->waiting;
-        start(r);
+        if (engine_effect_live(d->e, r->token)) {
+            start(r);
+            continue;
+        }
+        engine_effect_done(d->e, r->token, NULL, NULL);
+        run_free(r);
     }
 }
 
