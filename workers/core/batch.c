@@ -340,7 +340,7 @@ static void add_pending_item(struct batch *b, const struct intake *in, size_t in
 
 static void add_followers(struct batch *b, const struct intake *in, size_t index, struct lane *l)
 {
-    if (l->drained || l->head_taken)
+    if (l->drained)
         return;
     l->drained = true;
     /* One of them is refused: one at a time finds out which. */
@@ -363,18 +363,16 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
     }
     struct pending *head = l->nloaded ? &l->loaded[0] : NULL;
     for (struct scheduled *s = in->kind == ITEM_RESUME ? l->scheduled : NULL; s; s = s->next) {
-        if (s->taken || memcmp(s->row.digest, digest, 16))
+        if (memcmp(s->row.digest, digest, 16))
             continue;
-        s->taken = true;
         add_pending_item(b, in, index, &s->row);
         return;
     }
-    if (!head || l->head_taken || memcmp(head->digest, digest, 16))
+    if (!head || memcmp(head->digest, digest, 16))
         return;
     bool fits = (in->kind == ITEM_TICKET && head->state == PENDING_TIER && (!attempt || attempt == head->attempt)) ||
                 (in->kind == ITEM_OUTCOME && head->state == PENDING_EFFECT) ||
                 (in->kind == ITEM_RESUME && head->state == (in->ref->resumed ? PENDING_EFFECT : PENDING_TIMED));
-    l->head_taken = fits; /* a second ticket, or one beside a due row: once is enough */
     if (fits)
         add_pending_item(b, in, index, head);
 }

@@ -87,7 +87,6 @@ enum batch_state { BATCH_FREE, BATCH_COLLECTED, BATCH_LOADING, BATCH_LOADED, BAT
 
 struct scheduled {
     struct scheduled *next;
-    bool taken;
     struct pending row;
 };
 
@@ -101,7 +100,6 @@ struct lane {
     size_t nloaded;
     struct scheduled *scheduled; /* scheduled rows of the subject that fell due */
     bool asked, drain;      /* drain: up to DRAIN_MAX rows are wanted */
-    bool head_taken;        /* its head is an item of this batch already: what else names it is late */
     bool drained;           /* its followers are items of this batch already */
     bool blocked;           /* an open row stays at its head: nobody behind it may go */
     bool wake;              /* after commit: drain what is left */
