@@ -211,8 +211,10 @@ void intake_put_back(struct pipe *p, struct batch *b)
         snprintf(p->reset_why, sizeof p->reset_why, "memory");
         return;
     }
-    memcpy(all, b->in, b->nin * sizeof *all);
-    memcpy(all + b->nin, p->backlog + p->backlog_at, left * sizeof *all);
+    if (b->nin)
+        memcpy(all, b->in, b->nin * sizeof *all);
+    if (left)
+        memcpy(all + b->nin, p->backlog + p->backlog_at, left * sizeof *all);
     free(p->backlog);
     p->backlog = all;
     p->backlog_cap = cap;
