@@ -89,9 +89,9 @@ def the_client(stack):
 def client(the_client, stack):
     """The shared client; afterwards no session of the test is left, and all workers run."""
     yield the_client
-    leave_no_session(the_client, stack)
     for name, worker in stack.workers.items():
         assert "-" in name or worker.alive(), f"{name} has ended:\n{stack.tail(name)}"
+    leave_no_session(the_client, stack)
 
 
 def leave_no_session(client, stack):
