@@ -103,7 +103,7 @@ logs: ## follows the logs of the stack
 # ---- tests. Each step is a target; `make test` runs them in order and adds them up. Tests link
 # with the testable build, so a step started in the release build hands over to it.
 TEST_STEPS := build-release build-testable build-clang hardening generators layering unit prop mutants flow scenarios \
-  san-unit fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) requirements
+  san-unit san-scenarios fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) requirements
 test: ## everything: both compilers, layering, unit, prop, flow, scenarios, sanitizers, fuzz
 	@MAKE='$(MAKE)' BUILD=$(BUILD) tests/run $(TEST_STEPS)
 build-release: all bench-programs
@@ -135,6 +135,9 @@ flow: ## real Kafka and PostgreSQL, one story per file (ARGS for pytest)
 scenarios: ## the acceptance scenarios, driven from outside
 san-unit:
 	$(Q)$(MAKE) SAN=address,undefined BUILD=$(BUILD)/san-address-undefined unit prop
+san-scenarios: ## broken input and retries against sanitized workers
+	$(Q)$(MAKE) SAN=address,undefined BUILD=$(BUILD)/san-address-undefined all
+	@BUILD=$(BUILD)/san-address-undefined tests/run-pytest tests/scenarios -k "test_garbage or test_order" $(ARGS)
 fuzz: ## every fuzz target for SECONDS (20) each
 	$(Q)$(MAKE) CC=clang SAN=address,undefined FUZZ=1 BUILD=$(BUILD)/fuzzing fuzz-run
 fuzz-short:
