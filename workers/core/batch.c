@@ -444,9 +444,9 @@ static void parse_intakes(struct batch *b)
         read_record(b, it, r);
         if (in->poison.code)
             poison_record(it, in, r);
-        /* The count is of what is committed: a batch under way may be opening the first row. */
-        if ((in->shard->pending_rows || b->pipe->nqueue) && it->cmd.subject)
-            lane_ask(b, lane_of(b, in->shard, it->cmd.subject), false);
+        struct lane *l = it->cmd.subject ? lane_of(b, in->shard, it->cmd.subject) : NULL;
+        if (l)
+            l->if_any = true;
     }
 }
 
@@ -500,9 +500,16 @@ static void resolve_intakes(struct batch *b)
 
 /* ---- reads --------------------------------------------------------------------------------- */
 
+/* Repeats are rare, and the key of the inbox finds them: then the batch is decided again under
+ * locks with what the inbox knows. Where there was one, more are expected, and the next batches
+ * look first. */
+#define INBOX_READS 64
+
 static void on_inbox(void *arg, const PGresult *r)
 {
     struct batch *b = arg;
+    if (PQntuples(r))
+        b->pipe->inbox_reads = INBOX_READS;
     for (int i = 0; i < PQntuples(r) && !b->failed; i++) {
         struct inbox_row *row = arena_get(b->arena, sizeof *row);
         struct bytes digest = pg_bytes(r, i, 0), payload = pg_bytes(r, i, 1);
@@ -589,7 +596,9 @@ static void send_reads(struct batch *b)
     struct engine *e = b->pipe->e;
     struct err err = {0};
     if (!e->ops->plain_log) {
-        load_inbox(b);
+        if (b->locked || b->pipe->inbox_reads)
+            load_inbox(b);
+        b->pipe->inbox_reads -= b->pipe->inbox_reads > 0;
         load_strays(b);
     }
     if (!e->ops->load(e->worker, b, b->locked, &err))
@@ -1072,6 +1081,8 @@ static void recover(struct pipe *p, struct batch *b)
         f.err.code = ERR_PG_DATA;
     if (f.err.code == ERR_PG_CONFLICT) {
         metric_add(METRIC_BATCHES, "conflict", 1);
+        if (!strcmp(f.sqlstate, "23505"))
+            p->inbox_reads = INBOX_READS;
         p->lock_next = true;
         p->limit = n;
     } else if (f.err.code == ERR_PG_DATA && n > 1) {

@@ -100,6 +100,7 @@ struct lane {
     size_t nloaded;
     struct scheduled *scheduled; /* scheduled rows of the subject that fell due */
     bool asked, drain;      /* drain: up to DRAIN_MAX rows are wanted */
+    bool if_any;            /* asked only if its shard has rows when the reads are sent */
     bool drained;           /* its followers are items of this batch already */
     bool blocked;           /* an open row stays at its head: nobody behind it may go */
     bool wake;              /* after commit: drain what is left */
@@ -219,6 +220,7 @@ struct pipe {
     bool lock_next;         /* decide the next batch under locks */
     int lock_fails;         /* conflicts under locks in a row: there can be none, so it is the data */
     int resets;             /* in a row, without a committed batch: each waits longer */
+    unsigned inbox_reads;   /* so many batches look their ids up; 0: the insert finds repeats */
     bool reset_wanted;
     char reset_why[64];
     struct err reset_err;

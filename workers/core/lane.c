@@ -170,6 +170,21 @@ static void load_scheduled(struct batch *b)
         pg_query(b->pipe->pg, SQL_LANE_SCHEDULED, a, on_scheduled, b);
 }
 
+/* Rows that are committed, or will be by the batch ahead, which is decided before we read. */
+static bool shard_has_rows(const struct batch *b, const struct shard *s)
+{
+    const struct pipe *p = b->pipe;
+    bool any = s->pending_rows > 0;
+    for (size_t i = 0; i < p->nqueue && p->queue[i] != b; i++)
+        any |= p->queue[i]->nlane_writes > 0;
+    return any;
+}
+
+static bool wanted(const struct batch *b, const struct lane *l)
+{
+    return l->asked || (l->if_any && shard_has_rows(b, l->shard));
+}
+
 void lane_load(struct batch *b)
 {
     struct args *a = batch_args(b);
@@ -179,7 +194,7 @@ void lane_load(struct batch *b)
         args_array(a, column == 1 ? OID_TEXT : OID_INT4);
         for (size_t i = 0; i < table_count(b->lanes); i++) {
             const struct lane *l = table_at(b->lanes, i)->value;
-            if (!l->asked)
+            if (!wanted(b, l))
                 continue;
             if (column == 0)
                 item_int4(a, l->shard->n), n++;

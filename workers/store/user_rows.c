@@ -53,17 +53,27 @@ void user_rows_load(struct working_set *ws, bool locked)
             const struct user_row *row = table_at(ws->users, i_)->value;                           \
             const struct user *u = &row->user;                                                     \
             (void)u;                                                                               \
-            if (row->dirty)                                                                        \
+            if (row->dirty && row->exists == exists)                                               \
                 __VA_ARGS__;                                                                       \
         }                                                                                          \
         args_array_end(a);                                                                         \
     } while (0)
 
-void user_rows_commit(struct working_set *ws)
+static size_t count_dirty(const struct working_set *ws, bool exists)
 {
-    size_t all = table_count(ws->users), n = 0;
-    for (size_t i = 0; i < all; i++)
-        n += ((const struct user_row *)table_at(ws->users, i)->value)->dirty;
+    size_t n = 0;
+    for (size_t i = 0; i < table_count(ws->users); i++) {
+        const struct user_row *row = table_at(ws->users, i)->value;
+        n += row->dirty && row->exists == exists;
+    }
+    return n;
+}
+
+/* New rows and changed ones have statements of their own: what is known to exist need not be looked
+ * for by way of a failed insert. */
+static void commit_users(struct working_set *ws, bool exists)
+{
+    size_t all = table_count(ws->users), n = count_dirty(ws, exists);
     if (!n)
         return;
     struct args *a = batch_args(ws->b);
@@ -91,6 +101,13 @@ void user_rows_commit(struct working_set *ws)
     USER_COLUMN(a, OID_TEXT, item_text(a, row->stream.consumer));
     USER_COLUMN(a, OID_INT4, item_int4(a, row->stream.shard));
     USER_COLUMN(a, OID_INT8, item_int8(a, row->stream.seq));
-    args_int8(a, (int64_t)n);
-    pg_query(batch_pg(ws->b), SQL_USER_WRITE, a, NULL, NULL);
+    if (exists)
+        args_int8(a, (int64_t)n);
+    pg_query(batch_pg(ws->b), exists ? SQL_USER_CHANGE : SQL_USER_ADD, a, NULL, NULL);
+}
+
+void user_rows_commit(struct working_set *ws)
+{
+    commit_users(ws, false);
+    commit_users(ws, true);
 }
