@@ -3,7 +3,7 @@
  *
  *   load create PARTITIONS TOPIC…       topics, stamped by the broker (LogAppendTime)
  *   load delete TOPIC…
- *   load fill TOPIC N USERS RUN         N commands over USERS keys; ids are made from RUN and the index
+ *   load fill TOPIC N USERS RUN         N commands over USERS keys; RUN, below 2^28, is part of their ids
  *   load ends TOPIC                     the end offset of each partition, comma-separated
  *   load wait TOPIC ENDS N SECONDS PID  until N records lie behind ENDS, or PID is gone
  *   load verify TOPIC ENDS N RUN        reads them: distinct repeated first_ms last_ms
@@ -146,7 +146,8 @@ static void put(rd_kafka_headers_t *h, const char *name, const char *value)
     rd_kafka_header_add(h, name, -1, value, -1);
 }
 
-/* The id is a UUID whose first group is the run and whose last is the index. */
+/* The id is a UUID: the first group is as random as a publisher's would be, so that no index is
+ * filled in order; then the run, and the index of the command. */
 static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i, uint32_t users)
 {
     char user[24], subject[32], id[40], time_text[64], data[256];
@@ -158,7 +159,8 @@ static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, 
     snprintf(time_text + n, sizeof time_text - n, ".%03dZ", (int)(us % SECOND_US / 1000));
     snprintf(user, sizeof user, "user-%05u", (unsigned)(mixed(i) % users));
     snprintf(subject, sizeof subject, "user/%s", user);
-    snprintf(id, sizeof id, "%08x-0000-4000-8000-%012llx", run, (unsigned long long)i);
+    snprintf(id, sizeof id, "%08x-%04x-4%03x-8000-%012llx", (unsigned)mixed((uint64_t)run << 32 | i),
+             run >> 12 & 0xffff, run & 0xfff, (unsigned long long)i);
     int size = snprintf(data, sizeof data,
                         "{\"userId\":\"%s\",\"displayName\":\"Bench %012llu\",\"quotaMaxSessionsPerDay\":%u,"
                         "\"requestedBy\":{\"kind\":\"system\",\"id\":\"bench\"}}",
@@ -305,8 +307,8 @@ static int64_t index_of(const rd_kafka_message_t *m, uint32_t run)
         return -1;
     memcpy(text, v, 36);
     text[36] = 0;
-    snprintf(prefix, sizeof prefix, "%08x-0000", run);
-    return strncmp(text, prefix, 13) ? -1 : (int64_t)strtoull(text + 24, NULL, 16);
+    snprintf(prefix, sizeof prefix, "-%04x-4%03x-", run >> 12 & 0xffff, run & 0xfff);
+    return strncmp(text + 8, prefix, 11) ? -1 : (int64_t)strtoull(text + 24, NULL, 16);
 }
 
 static int verify(const char *name, char *from, int64_t want, uint32_t run)

@@ -118,14 +118,17 @@ char *arena_str(struct arena *a, const char *s)
 char *arena_printf(struct arena *a, const char *format, ...)
 {
     va_list args, again;
+    char brief[128]; /* most are: printed once, then copied */
     char *out = NULL;
 
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(brief, sizeof brief, format, args);
     if (n >= 0)
         out = arena_get(a, (size_t)n + 1);
-    if (out && vsnprintf(out, (size_t)n + 1, format, again) != n)
+    if (out && (size_t)n < sizeof brief)
+        memcpy(out, brief, (size_t)n);
+    else if (out && vsnprintf(out, (size_t)n + 1, format, again) != n)
         out = NULL;
     va_end(again);
     va_end(args);

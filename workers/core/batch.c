@@ -471,6 +471,8 @@ static void ask_lanes(struct batch *b)
 /* After the reads of lanes: every unit becomes its items, in order. */
 static void resolve_intakes(struct batch *b)
 {
+    if (b->nitems == b->nin)
+        return; /* nothing but records: they are items already, in order */
     struct item *records = b->items;
     size_t nrecords = b->nitems, next = 0;
     b->items = NULL;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUF_LEAST = 64 };
+enum { BUF_LEAST = 512 };
 
 void buf_init(struct buf *b, size_t bytes_max)
 {
@@ -46,7 +46,7 @@ static bool reserve(struct buf *b, size_t n)
     return true;
 }
 
-void buf_put(struct buf *b, const void *p, size_t n)
+void buf_put_slow(struct buf *b, const void *p, size_t n)
 {
     if (!reserve(b, n))
         return;
@@ -56,26 +56,42 @@ void buf_put(struct buf *b, const void *p, size_t n)
     b->p[b->n] = '\0';
 }
 
-void buf_str(struct buf *b, const char *s)
-{
-    buf_put(b, s, strlen(s));
-}
-
 void buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args, again;
+    size_t room = 0; /* with the NUL; within the ceiling too, which cap may exceed */
+
+    if (b->p && !b->failed)
+        room = (b->cap - 1 < b->max ? b->cap - 1 : b->max) - b->n + 1;
 
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(room ? (char *)b->p + b->n : NULL, room, format, args);
+    bool fits = n >= 0 && (size_t)n < room;
     if (n < 0)
         b->failed = true;
-    else if (reserve(b, (size_t)n)) {
-        (void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, format, again);
+    else if (!fits && reserve(b, (size_t)n))
+        fits = vsnprintf((char *)b->p + b->n, (size_t)n + 1, format, again) == n;
+    if (fits)
         b->n += (size_t)n;
-    }
+    else if (b->p)
+        b->p[b->n] = '\0'; /* what was cut short is taken back */
     va_end(again);
     va_end(args);
+}
+
+void buf_int(struct buf *b, int64_t v)
+{
+    char text[20]; /* 19 digits and a sign */
+    size_t at = sizeof text;
+    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+
+    do
+        text[--at] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (v < 0)
+        text[--at] = '-';
+    buf_put(b, text + at, sizeof text - at);
 }
 
 /* Length of the UTF-8 character at s, 0 when there is none (RFC 3629 §4: no overlong forms, no

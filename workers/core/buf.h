@@ -4,6 +4,8 @@
 
 #include "core/base.h"
 
+#include <string.h>
+
 struct buf {
     uint8_t *p; /* NUL-terminated beyond n whenever p is not NULL, so text can be printed */
     size_t n, cap, max;
@@ -16,8 +18,25 @@ void buf_init(struct buf *b, size_t bytes_max);
 /* Writes into memory of the caller's, which never grows and is not freed; bytes: its size, the
  * final NUL included, at least 1. */
 void buf_init_fixed(struct buf *b, void *memory, size_t bytes);
-void buf_put(struct buf *b, const void *p, size_t n);
-void buf_str(struct buf *b, const char *s);
+void buf_put_slow(struct buf *b, const void *p, size_t n); /* buf_put's, when it must grow or fails */
+
+static inline void buf_put(struct buf *b, const void *p, size_t n)
+{
+    if (b->failed || n == 0 || b->n + n >= b->cap || n > b->max - b->n) {
+        buf_put_slow(b, p, n);
+        return;
+    }
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+    b->p[b->n] = '\0';
+}
+
+static inline void buf_str(struct buf *b, const char *s)
+{
+    buf_put(b, s, strlen(s));
+}
+
+void buf_int(struct buf *b, int64_t v); /* decimal */
 void buf_printf(struct buf *b, const char *format, ...) printf_like(2, 3);
 /* JSON string literal with quotes (RFC 8259 §7); invalid UTF-8 becomes U+FFFD. */
 void buf_json_str(struct buf *b, const char *s, size_t n);

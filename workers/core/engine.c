@@ -804,6 +804,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct
     e->cx.facts = e->cx_facts;
     char host[32] = "";
     (void)gethostname(host, sizeof host - 1);
+    snprintf(e->source, sizeof e->source, "/drawbridge/%s", ops->name);
     snprintf(e->instance, sizeof e->instance, "%s@%s:%d", ops->name, host, (int)getpid());
     struct kafka_ops kops = {.woken = on_woken, .assigned = on_assigned, .revoked = on_revoked,
                              .delivered = on_delivered, .broken = on_broken, .position_lost = on_position_lost,

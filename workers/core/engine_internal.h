@@ -280,7 +280,7 @@ struct engine {
     uint64_t republished;
     size_t flight_bytes; /* of messages produced and not acknowledged */
     bool busy; /* this turn did something: do not block */
-    char instance[64];
+    char instance[64], source[64]; /* source: of what we send, /drawbridge/<worker> */
     int64_t started_ms;
     const char *metrics_url;
 };

@@ -2,8 +2,6 @@
 
 #include "core/clock.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 void header_put_bytes(struct buf *out, const char *name, struct bytes value)
@@ -29,7 +27,9 @@ void header_put(struct buf *out, const char *name, const char *value)
 void header_put_int(struct buf *out, const char *name, int64_t value)
 {
     char text[24];
-    snprintf(text, sizeof text, "%" PRId64, value);
+    struct buf digits;
+    buf_init_fixed(&digits, text, sizeof text);
+    buf_int(&digits, value);
     header_put(out, name, text);
 }
 

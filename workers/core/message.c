@@ -78,9 +78,7 @@ static void put_time(struct buf *h, const char *name, int64_t ms)
 
 static void put_int(struct buf *h, const char *name, int64_t v)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%lld", (long long)v);
-    header_put(h, name, text);
+    header_put_int(h, name, v);
 }
 
 static void put_if(struct buf *h, const char *name, const char *value)
@@ -137,15 +135,18 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     struct ledger_row *row = stream ? ledger_add(b, it->shard) : NULL;
     if (!row)
         return;
-    char id[UUID_TEXT], type[96], source[64];
+    char id[UUID_TEXT];
+    const char *type = arena_printf(b->arena, "drawbridge.%s", ev->type);
     derived_id(id, cause->digest, ev->type, ev->subject, stream->sequence + 1);
-    snprintf(type, sizeof type, "drawbridge.%s", ev->type);
-    snprintf(source, sizeof source, "/drawbridge/%s", e->ops->name);
+    if (!type) {
+        batch_fail(b, ERR_NO_MEMORY, "event");
+        return;
+    }
     auto_buf struct buf h;
     buf_init(&h, 16384);
     header_put(&h, "ce_specversion", "1.0");
     header_put(&h, "ce_id", id);
-    header_put(&h, "ce_source", source);
+    header_put(&h, "ce_source", e->source);
     header_put(&h, "ce_type", type);
     header_put(&h, "ce_subject", ev->subject);
     put_time(&h, "ce_time", b->now_ms);
@@ -161,7 +162,7 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     row->headers = kept(b, &h);
     row->value = (struct bytes){arena_copy(b->arena, ev->data, ev->data_n), ev->data_n};
     row->ce_id = arena_str(b->arena, id);
-    row->type = arena_str(b->arena, type);
+    row->type = type;
     row->subject = arena_str(b->arena, ev->subject);
     row->outcome = ev->outcome;
     row->command = arena_copy(b->arena, cause->digest, 16);
@@ -189,15 +190,14 @@ void batch_command(struct batch *b, struct item *it, const char *topic, const ch
     struct ledger_row *row = ledger_add(b, it->shard);
     if (!row)
         return;
-    char id[UUID_TEXT], full[96], source[64];
+    char id[UUID_TEXT], full[96];
     derived_id(id, it->cmd.digest, type, subject, 0);
     snprintf(full, sizeof full, "drawbridge.%s", type);
-    snprintf(source, sizeof source, "/drawbridge/%s", e->ops->name);
     auto_buf struct buf h;
     buf_init(&h, 16384);
     header_put(&h, "ce_specversion", "1.0");
     header_put(&h, "ce_id", id);
-    header_put(&h, "ce_source", source);
+    header_put(&h, "ce_source", e->source);
     header_put(&h, "ce_type", full);
     header_put(&h, "ce_subject", subject);
     put_time(&h, "ce_time", b->now_ms);

@@ -49,6 +49,10 @@ bool utf8_printable(const void *p, size_t n)
 {
     const uint8_t *s = p;
     for (size_t i = 0, length; i < n; i += length) {
+        while (i < n && s[i] >= 0x20 && s[i] < 0x7f) /* nearly all are */
+            i++;
+        if (i == n)
+            break;
         if ((length = utf8_char(s + i, n - i)) == 0)
             return false;
         if (s[i] < 0x20 || s[i] == 0x7f || (s[i] == 0xc2 && s[i + 1] < 0xa0))

@@ -6,7 +6,10 @@
 
 static void put_key(struct buf *b, const char *key)
 {
-    buf_printf(b, "%s\"%s\":", b->n && b->p[b->n - 1] != '{' ? "," : "", key);
+    /* Every event comes by here: pieces are put, not printed. */
+    buf_str(b, b->n && b->p[b->n - 1] != '{' ? ",\"" : "\"");
+    buf_str(b, key);
+    buf_put(b, "\":", 2);
 }
 
 static void put_str(struct buf *b, const char *key, const char *value)
@@ -20,7 +23,7 @@ static void put_str(struct buf *b, const char *key, const char *value)
 static void put_int(struct buf *b, const char *key, int64_t value)
 {
     put_key(b, key);
-    buf_printf(b, "%lld", (long long)value);
+    buf_int(b, value);
 }
 
 static void put_bool(struct buf *b, const char *key, bool value)
