@@ -165,11 +165,15 @@ def test_the_ledger_answers_when_the_stream_says_nothing(bare):
     digest = hashlib.blake2b(digest_size=16)
     for part in (headers_of(message)["ce_source"].encode(), command.encode()):
         digest.update(struct.pack(">Q", len(part)) + part)
+    seq = int(time.time() * 1000)
+    bare.sql(
+        "INSERT INTO inbox (day, digest, payload, outcome, consumer, shard, event_seq, event_day) VALUES"
+        " (current_date, %s, %s, 'a', 'provisioning', 0, %s, current_date)", digest.digest(), bytes(16), seq)
     bare.sql(
         "INSERT INTO ledger (day, consumer, shard, seq, at, topic, headers, value, ce_id, type,"
         " subject, sequence, command, outcome) VALUES (current_date, 'provisioning', 0, %s, now(),"
         " 'drawbridge.events', '', %s, 'e1', 'drawbridge.user.changed', 'user/ada', 7, %s, 'done')",
-        int(time.time() * 1000), json.dumps(CHANGED).encode(), digest.digest())
+        seq, json.dumps(CHANGED).encode(), digest.digest())
     out, err = run.communicate(timeout=20)
     assert run.returncode == 0, err
     event = json.loads(out)
