@@ -98,6 +98,7 @@ static bool start_over(struct batch *b)
     arena_reset(b->arena);
     b->nlane_writes = b->ninbox = b->nledger = b->nagain = b->nforeign = b->ndead = b->neffects = 0;
     b->failed = b->two_step = false;
+    memset(b->ended, 0, sizeof b->ended);
     b->user = NULL;
     b->lanes = table_new(b->arena, 64);
     b->inbox = table_new(b->arena, 64);
@@ -999,6 +1000,17 @@ static void start_effects(struct batch *b)
     }
 }
 
+static void count_endings(const struct batch *b)
+{
+    static const char *const names[ENDINGS] = {
+        [ENDING_DONE] = "done",  [ENDING_REFUSED] = "refused",     [ENDING_CANCELLED] = "cancelled",
+        [ENDING_DEAD] = "dead",  [ENDING_DUPLICATE] = "duplicate",
+    };
+    for (size_t i = 0; i < ENDINGS; i++)
+        if (b->ended[i] > 0)
+            metric_add(METRIC_COMMANDS, names[i], b->ended[i]);
+}
+
 static void finish(struct batch *b)
 {
     struct engine *e = b->pipe->e;
@@ -1009,6 +1021,7 @@ static void finish(struct batch *b)
     start_effects(b);
     if (e->ops->committed)
         e->ops->committed(e->worker, b);
+    count_endings(b);
     metric_add(METRIC_BATCHES, "committed", 1);
     metric_add(METRIC_BATCH_ITEMS, NULL, (double)b->nitems);
     metric_observe(METRIC_BATCH_SECONDS, NULL, (double)((uint64_t)clock_mono_now_us() - b->t0_us) / 1e6);

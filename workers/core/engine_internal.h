@@ -82,6 +82,9 @@ struct shard {
     char after_subject[1200]; /* resumption walks the open rows in chunks */
 };
 
+/* How a command left a batch, for the metric. */
+enum ending { ENDING_DONE, ENDING_REFUSED, ENDING_CANCELLED, ENDING_DEAD, ENDING_DUPLICATE, ENDINGS };
+
 enum batch_state { BATCH_FREE, BATCH_COLLECTED, BATCH_LOADING, BATCH_LOADED, BATCH_COMMITTING,
                    BATCH_COMMITTED, BATCH_FAILED };
 
@@ -195,6 +198,7 @@ struct batch {
     bool two_step; /* holds more than records: rows first, then the worker's reads */
     struct err why;
     struct pg_failure failure;
+    double ended[ENDINGS]; /* commands, counted when it is committed: it may be decided twice */
     void *user;
     uint64_t t0_us;
 };

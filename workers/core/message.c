@@ -511,7 +511,7 @@ void message_dead(struct batch *b, struct item *it, const struct err *err, int a
     out->command = it->cmd.id ? it->cmd.digest : NULL;
     dead_event(b, it, err, attempts, problems);
     metric_add(METRIC_DEAD_LETTERS, err_class_name(err_class(err->code)), 1);
-    metric_add(METRIC_COMMANDS, "dead", 1);
+    b->ended[ENDING_DEAD]++;
     log_warn(&b->pipe->e->cx, "command.dead", KV_STR("command", it->cmd.id), KV_STR("type", it->cmd.type),
              KV_STR("subject", it->cmd.subject), KV_INT("attempts", attempts), KV_ERR(err));
 }

@@ -281,9 +281,9 @@ static void poll_later(struct batch *b, struct item *it)
 
 static void apply_verdict(struct batch *b, struct item *it)
 {
-    static const char *const counted[] = {[VERDICT_DONE] = "done",
-                                          [VERDICT_REFUSED] = "refused",
-                                          [VERDICT_CANCELLED] = "cancelled"};
+    static const enum ending endings[] = {[VERDICT_DONE] = ENDING_DONE,
+                                          [VERDICT_REFUSED] = ENDING_REFUSED,
+                                          [VERDICT_CANCELLED] = ENDING_CANCELLED};
     switch (it->verdict.kind) {
     case VERDICT_NONE:
         if (it->kind != ITEM_DUE)
@@ -293,7 +293,7 @@ static void apply_verdict(struct batch *b, struct item *it)
     case VERDICT_REFUSED:
     case VERDICT_CANCELLED:
         if (it->kind != ITEM_DUE)
-            metric_add(METRIC_COMMANDS, counted[it->verdict.kind], 1);
+            b->ended[endings[it->verdict.kind]]++;
         close_row(b, it);
         return;
     case VERDICT_HANDOVER:
@@ -361,7 +361,7 @@ static bool known_id(struct batch *b, struct item *it)
         message_dead(b, it, &reuse, 0);
         return true;
     }
-    metric_add(METRIC_COMMANDS, "duplicate", 1);
+    b->ended[ENDING_DUPLICATE]++;
     if (row)
         again(b, row);
     return true;
