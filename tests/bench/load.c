@@ -7,6 +7,9 @@
  *   load ends TOPIC                     the end offset of each partition, comma-separated
  *   load wait TOPIC ENDS N SECONDS PID  until N records lie behind ENDS, or PID is gone
  *   load verify TOPIC ENDS N RUN        reads them: distinct repeated first_ms last_ms
+ *   load delayed IN OUT N USERS RUN DELAY_MS WINDOW_MS    N commands not before DELAY from now, spread
+ *                                       over WINDOW: p50 p99 max lost, ms late; then the seconds
+ *                                       from the first that was due to the last result
  *   load latency IN OUT RATE WARM SECONDS USERS RUN    open loop: p50 p99 max lost, ms
  *
  * Brokers: DRAWBRIDGE_KAFKA_BROKERS. Results name their command in the header ce_causationid (ours)
@@ -146,17 +149,22 @@ static void put(rd_kafka_headers_t *h, const char *name, const char *value)
     rd_kafka_header_add(h, name, -1, value, -1);
 }
 
-/* The id is a UUID: the first group is as random as a publisher's would be, so that no index is
- * filled in order; then the run, and the index of the command. */
-static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i, uint32_t users)
+static size_t time_text_of(int64_t us, char out[static 64])
 {
-    char user[24], subject[32], id[40], time_text[64], data[256];
-    int64_t us = now_us();
     time_t s = us / SECOND_US;
     struct tm tm;
     gmtime_r(&s, &tm);
-    size_t n = strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(time_text + n, sizeof time_text - n, ".%03dZ", (int)(us % SECOND_US / 1000));
+    size_t n = strftime(out, 64, "%Y-%m-%dT%H:%M:%S", &tm);
+    return n + (size_t)snprintf(out + n, 64 - n, ".%03dZ", (int)(us % SECOND_US / 1000));
+}
+
+/* The id is a UUID: the first group is as random as a publisher's would be, so that no index is
+ * filled in order; then the run, and the index of the command. due_us: 0, or not before that. */
+static void send_due(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i, uint32_t users,
+                     int64_t due_us)
+{
+    char user[24], subject[32], id[40], time_text[64], due_text[64], data[256];
+    (void)time_text_of(now_us(), time_text);
     snprintf(user, sizeof user, "user-%05u", (unsigned)(mixed(i) % users));
     snprintf(subject, sizeof subject, "user/%s", user);
     snprintf(id, sizeof id, "%08x-%04x-4%03x-8000-%012llx", (unsigned)mixed((uint64_t)run << 32 | i),
@@ -173,6 +181,8 @@ static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, 
     put(h, "ce_subject", subject);
     put(h, "ce_time", time_text);
     put(h, "content-type", "application/json");
+    if (due_us && time_text_of(due_us, due_text))
+        put(h, "drawbridge-not-before", due_text);
     rd_kafka_vu_t parts[] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic},
         {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {user, strlen(user)}},
@@ -183,6 +193,11 @@ static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, 
     rd_kafka_error_t *e = rd_kafka_produceva(rk, parts, sizeof parts / sizeof *parts);
     if (e)
         die("produce", rd_kafka_error_string(e));
+}
+
+static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i, uint32_t users)
+{
+    send_due(rk, topic, run, i, users, 0);
 }
 
 static rd_kafka_topic_t *topic_of(rd_kafka_t *rk, const char *name)
@@ -424,6 +439,47 @@ static int latency(char **a)
     return summary(&p, warm);
 }
 
+/* How late results are by the broker's clock, which is ours: it runs on this machine. */
+static int delayed(char **a)
+{
+    int64_t total = strtoll(a[2], NULL, 10), delay_us = strtoll(a[5], NULL, 10) * 1000;
+    int64_t window_us = strtoll(a[6], NULL, 10) * 1000, at[PARTITIONS_MAX], last_ms = 0;
+    uint32_t users = (uint32_t)strtoul(a[3], NULL, 10);
+    rd_kafka_t *rk = producer("20");
+    struct probe p = {.run = (uint32_t)strtoul(a[4], NULL, 10), .total = total};
+    int n = ends_of(rk, a[1], at);
+    p.results = reader(a[1], at, n);
+    p.due_us = zeroed((size_t)total, sizeof *p.due_us);
+    p.took_us = zeroed((size_t)total, sizeof *p.took_us);
+    rd_kafka_topic_t *topic = topic_of(rk, a[0]);
+    int64_t t0 = now_us() + delay_us;
+    for (int64_t i = 0; i < total; i++) {
+        p.due_us[i] = (t0 + (int64_t)((double)window_us * (double)i / (double)total)) / 1000 * 1000;
+        send_due(rk, topic, p.run, (uint64_t)i, users, p.due_us[i]);
+        if (i % 1000 == 0)
+            rd_kafka_poll(rk, 0);
+    }
+    rd_kafka_flush(rk, 60000);
+    for (int64_t left = total, until = t0 + window_us + 240 * SECOND_US; left > 0 && now_us() < until;) {
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(p.results, 200);
+        int64_t i = m ? index_of(m, p.run) : -1;
+        if (i >= 0 && i < total && !p.took_us[i]) {
+            int64_t ms = rd_kafka_message_timestamp(m, NULL);
+            last_ms = ms > last_ms ? ms : last_ms;
+            p.took_us[i] = ms * 1000 - p.due_us[i];
+            if (p.took_us[i] < 0)
+                die("delayed", "a result came before its time");
+            p.took_us[i] += !p.took_us[i];
+            left--;
+        }
+        if (m)
+            rd_kafka_message_destroy(m);
+    }
+    int status = summary(&p, 0);
+    printf("%.3f\n", (double)(last_ms * 1000 - t0) / 1e6);
+    return status;
+}
+
 static int64_t number(const char *text)
 {
     char *end;
@@ -451,6 +507,8 @@ int main(int argc, char **argv)
         return wait_for(a[0], a[1], number(a[2]), number(a[3]), (pid_t)number(a[4]));
     if (!strcmp(verb, "verify") && n == 4)
         return verify(a[0], a[1], number(a[2]), (uint32_t)number(a[3]));
+    if (!strcmp(verb, "delayed") && n == 7)
+        return delayed(a);
     if (!strcmp(verb, "latency") && n == 7)
         return latency(a);
     die("usage", "see the head of load.c");
