@@ -16,10 +16,14 @@ LIMIT_S = 60
 SETUP_LIMIT_S = 240
 
 
+def interrupted(*_):
+    """SIGTERM ends the run like Ctrl-C, so that fixtures clean up (SIGINT itself may be ignored)."""
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "limit(seconds): the test fails when it takes longer")
-    # Ends like Ctrl-C, so that fixtures clean up.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, interrupted)
 
 
 def deadline(item, seconds):
