@@ -46,10 +46,10 @@ def test_the_tour_shows_every_step_and_leaves_nothing(tmp_path):
     assert "\x1b" not in text
     assert not [line for line in text.splitlines() if len(line) > 100]
     # The tiers' waits, the dead letter, and the end of all three sessions, as audit has them.
-    assert re.search(r"config.command.retry .* tier 1s\n.* 1\.\d\d s  config.command.retry .* tier 2s\n", text)
+    assert re.search(r"vpn.provision.retry .* tier 1s\n.* 1\.\d\d s  vpn.provision.retry .* tier 2s\n", text)
     assert "provider.refused" in text and "parked" in text
     trail = text.partition("The audit trail")[2]
-    assert trail.count("vpn.stop.success") == 2 and "config.command.dead" in trail
+    assert trail.count("vpn.stop.success") == 2 and "vpn.provision.dead" in trail
     if CAN_TUNNEL:
         sums = re.findall(r"^    ([0-9a-f]{64})  (up|down)\.bin$", text, re.M)
         assert len(sums) == 4 and len({s for s, _ in sums}) == 2 and sums[:2] == sums[2:]
