@@ -112,6 +112,7 @@ static void on_assigned(void *arg, const int32_t *partitions, size_t n)
         }
         s->pipe = p;
         s->state = SHARD_OPENING;
+        s->stored = -1;
         s->generation++;
         p->shards[p->nshards++] = s;
     }
@@ -460,13 +461,20 @@ static void rebuild_producer(struct engine *e)
 
 /* ---- the turn ------------------------------------------------------------------------------ */
 
+/* Only what has moved, and never while the brokers are away or the group is between two
+ * assignments: a commit that waits in the client until the group has given a static member a new
+ * member id is answered FENCED_INSTANCE_ID, and the client takes that for its own end (H8). */
 static void store_offsets(struct engine *e)
 {
+    if (e->kafka_down || e->revoking || !e->assigned)
+        return;
     struct kafka_position list[256];
     size_t n = 0;
     for (int i = 0; i < e->nshards && n < LEN(list); i++)
-        if (engine_owns(e, i))
-            list[n++] = (struct kafka_position){e->ops->topic, i, e->shards[i]->committed[0]};
+        if (engine_owns(e, i) && e->shards[i]->stored != e->shards[i]->committed[0]) {
+            e->shards[i]->stored = e->shards[i]->committed[0];
+            list[n++] = (struct kafka_position){e->ops->topic, i, e->shards[i]->stored};
+        }
     kafka_store(e->kafka, list, n);
 }
 

@@ -64,6 +64,7 @@ struct shard {
     bool republish_waits;
     int64_t epoch;
     int64_t committed[POSITIONS], sent[POSITIONS], taken[POSITIONS];
+    int64_t stored; /* the position of main that the group was told last */
     int64_t seq_committed, seq_sent;
     int64_t mark, mark_written; /* published: acknowledged; as the row has it */
     rd_kafka_queue_t *main_q, *tier_q[TIERS];
