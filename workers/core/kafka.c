@@ -105,6 +105,9 @@ static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct 
         {"partition.assignment.strategy", "range"}, /* H2 */
         {"session.timeout.ms", "10000"},
         {"heartbeat.interval.ms", "3000"},
+        /* Shorter than the session: an offset commit that waits for a broker is gone before the group
+         * gives us a new member id, which would answer it with FENCED_INSTANCE_ID. */
+        {"socket.timeout.ms", "6000"},
         {"max.poll.interval.ms", "300000"},
         {"check.crcs", "true"},
         {"isolation.level", "read_committed"},
