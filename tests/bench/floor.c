@@ -6,7 +6,8 @@
  * own, and overlaps: the database works on one batch while the one before is published and the next
  * is read. No group is joined, so that no rebalance falls into a measurement.
  * A repeated command changes nothing. What makes a worker of it is missing: no schema, no JSON
- * parser, no retry, no dead letter, no fence, nothing for a rebalance; any failure ends the process.
+ * parser, no retry, no dead letter, no fence, nothing for a rebalance; any failure ends the
+ * process.
  *
  *   floor CONNECTIONS COMMANDS RESULTS GROUP
  *
@@ -26,15 +27,19 @@
 #define RESULT_MAX 512
 
 static const char *const job =
-    "WITH command AS (SELECT DISTINCT ON (id) * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])"
+    "WITH command AS (SELECT DISTINCT ON (id) * FROM unnest($1::text[], $2::text[], $3::bigint[], "
+    "$4::text[])"
     "                 AS c (id, user_id, quota, result)),"
-    " fresh AS (INSERT INTO floor_inbox (id) SELECT id FROM command ON CONFLICT DO NOTHING RETURNING id),"
+    " fresh AS (INSERT INTO floor_inbox (id) SELECT id FROM command ON CONFLICT DO NOTHING "
+    "RETURNING id),"
     " todo AS (SELECT c.* FROM command c JOIN fresh USING (id)),"
     " put AS (INSERT INTO floor_user AS u (id, version, quota)"
     "         SELECT user_id, count(*), max(quota) FROM todo GROUP BY user_id ORDER BY user_id"
-    "         ON CONFLICT (id) DO UPDATE SET version = u.version + excluded.version, quota = excluded.quota,"
+    "         ON CONFLICT (id) DO UPDATE SET version = u.version + excluded.version, quota = "
+    "excluded.quota,"
     "                                        updated_at = now())"
-    " INSERT INTO floor_outbox (command_id, user_id, result) SELECT id, user_id, result::jsonb FROM todo";
+    " INSERT INTO floor_outbox (command_id, user_id, result) SELECT id, user_id, result::jsonb "
+    "FROM todo";
 
 struct span {
     const char *p;
@@ -85,7 +90,8 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *const (*rows)[2])
 {
     char why[256];
     rd_kafka_conf_t *c = rd_kafka_conf_new();
-    if (rd_kafka_conf_set(c, "bootstrap.servers", setting("DRAWBRIDGE_KAFKA_BROKERS"), why, sizeof why))
+    if (rd_kafka_conf_set(c, "bootstrap.servers", setting("DRAWBRIDGE_KAFKA_BROKERS"), why,
+                          sizeof why))
         die("brokers", why);
     for (; (*rows)[0]; rows++)
         if (rd_kafka_conf_set(c, (*rows)[0], (*rows)[1], why, sizeof why))
@@ -108,9 +114,9 @@ static void open_kafka(struct lane *l)
                                  {"queued.min.messages", "200000"}, /* HAZARDS H34 */
                                  {"socket.nagle.disable", "true"},
                                  {0}};
-    const char *const out[][2] = {{"enable.idempotence", "true"}, {"compression.type", "lz4"},
-                                  {"linger.ms", "1"},             {"partitioner", "murmur2_random"},
-                                  {"socket.nagle.disable", "true"}, {0}};
+    const char *const out[][2] = {
+        {"enable.idempotence", "true"},    {"compression.type", "lz4"},      {"linger.ms", "1"},
+        {"partitioner", "murmur2_random"}, {"socket.nagle.disable", "true"}, {0}};
     l->in = client(RD_KAFKA_CONSUMER, in);
     l->out = client(RD_KAFKA_PRODUCER, out);
     if (!(l->results = rd_kafka_topic_new(l->out, results_topic, NULL)))
@@ -169,7 +175,8 @@ static void stamp(char out[static 32])
     snprintf(out + n, 32 - n, ".%03dZ", (int)(t.tv_nsec / 1000000));
 }
 
-static void take_in(struct batch *b, rd_kafka_message_t *m, const char *now, struct span id[], int64_t quota[])
+static void take_in(struct batch *b, rd_kafka_message_t *m, const char *now, struct span id[],
+                    int64_t quota[])
 {
     rd_kafka_headers_t *list = NULL;
     if (m->err || rd_kafka_message_headers(m, &list)) {
@@ -182,12 +189,15 @@ static void take_in(struct batch *b, rd_kafka_message_t *m, const char *now, str
     id[i] = header_of(list, "ce_id");
     quota[i] = number_after(m, "\"quotaMaxSessionsPerDay\":");
     struct span subject = header_of(list, "ce_subject"), sent = header_of(list, "ce_time");
-    int n = snprintf(b->text[i], RESULT_MAX,
-                     "{\"specversion\":\"1.0\",\"id\":\"r-%.*s\",\"source\":\"/floor\",\"type\":\"drawbridge.user.changed\","
-                     "\"subject\":\"%.*s\",\"time\":\"%s\",\"datacontenttype\":\"application/json\","
-                     "\"commandid\":\"%.*s\",\"commandtime\":\"%.*s\",\"data\":{\"quotaMaxSessionsPerDay\":%lld}}",
-                     (int)id[i].n, id[i].p, (int)subject.n, subject.p, now, (int)id[i].n, id[i].p, (int)sent.n, sent.p,
-                     (long long)quota[i]);
+    int n =
+        snprintf(b->text[i], RESULT_MAX,
+                 "{\"specversion\":\"1.0\",\"id\":\"r-%.*s\",\"source\":\"/"
+                 "floor\",\"type\":\"drawbridge.user.changed\","
+                 "\"subject\":\"%.*s\",\"time\":\"%s\",\"datacontenttype\":\"application/json\","
+                 "\"commandid\":\"%.*s\",\"commandtime\":\"%.*s\",\"data\":{"
+                 "\"quotaMaxSessionsPerDay\":%lld}}",
+                 (int)id[i].n, id[i].p, (int)subject.n, subject.p, now, (int)id[i].n, id[i].p,
+                 (int)sent.n, sent.p, (long long)quota[i]);
     b->result[i] = (struct span){b->text[i], (size_t)n};
 }
 
@@ -240,8 +250,9 @@ static void await_database(struct lane *l)
 static void produce(struct lane *l, const struct batch *b)
 {
     for (int i = 0; i < b->n; i++)
-        if (rd_kafka_produce(l->results, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)b->result[i].p,
-                             b->result[i].n, b->key[i].p, b->key[i].n, NULL))
+        if (rd_kafka_produce(l->results, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
+                             (void *)(uintptr_t)b->result[i].p, b->result[i].n, b->key[i].p,
+                             b->key[i].n, NULL))
             die("produce", rd_kafka_err2str(rd_kafka_last_error()));
 }
 

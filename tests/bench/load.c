@@ -3,14 +3,14 @@
  *
  *   load create PARTITIONS TOPIC…       topics, stamped by the broker (LogAppendTime)
  *   load delete TOPIC…
- *   load fill TOPIC N USERS RUN         N commands over USERS keys; RUN, below 2^28, is part of their ids
- *   load ends TOPIC                     the end offset of each partition, comma-separated
+ *   load fill TOPIC N USERS RUN         N commands over USERS keys; RUN, below 2^28, is part of
+ * their ids load ends TOPIC                     the end offset of each partition, comma-separated
  *   load wait TOPIC ENDS N SECONDS PID  until N records lie behind ENDS, or PID is gone
  *   load verify TOPIC ENDS N RUN        reads them: distinct repeated first_ms last_ms
- *   load delayed IN OUT N USERS RUN DELAY_MS WINDOW_MS    N commands not before DELAY from now, spread
- *                                       over WINDOW: p50 p99 max lost, ms late; then the seconds
- *                                       from the first that was due to the last result
- *   load latency IN OUT RATE WARM SECONDS USERS RUN    open loop: p50 p99 max lost, ms
+ *   load delayed IN OUT N USERS RUN DELAY_MS WINDOW_MS    N commands not before DELAY from now,
+ * spread over WINDOW: p50 p99 max lost, ms late; then the seconds from the first that was due to
+ * the last result load latency IN OUT RATE WARM SECONDS USERS RUN    open loop: p50 p99 max lost,
+ * ms
  *
  * Brokers: DRAWBRIDGE_KAFKA_BROKERS. Results name their command in the header ce_causationid (ours)
  * or in the member "commandid" of their JSON (the floor's). */
@@ -119,7 +119,7 @@ static int create(int partitions, int n, char **names)
     return report(results, done);
 }
 
-static int delete(int n, char **names)
+static int delete (int n, char **names)
 {
     rd_kafka_t *rk = producer("0");
     rd_kafka_queue_t *q = rd_kafka_queue_new(rk);
@@ -160,19 +160,21 @@ static size_t time_text_of(int64_t us, char out[static 64])
 
 /* The id is a UUID: the first group is as random as a publisher's would be, so that no index is
  * filled in order; then the run, and the index of the command. due_us: 0, or not before that. */
-static void send_due(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i, uint32_t users,
-                     int64_t due_us)
+static void send_due(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i,
+                     uint32_t users, int64_t due_us)
 {
     char user[24], subject[32], id[40], time_text[64], due_text[64], data[256];
     (void)time_text_of(now_us(), time_text);
     snprintf(user, sizeof user, "user-%05u", (unsigned)(mixed(i) % users));
     snprintf(subject, sizeof subject, "user/%s", user);
-    snprintf(id, sizeof id, "%08x-%04x-4%03x-8000-%012llx", (unsigned)mixed((uint64_t)run << 32 | i),
-             run >> 12 & 0xffff, run & 0xfff, (unsigned long long)i);
-    int size = snprintf(data, sizeof data,
-                        "{\"userId\":\"%s\",\"displayName\":\"Bench %012llu\",\"quotaMaxSessionsPerDay\":%u,"
-                        "\"requestedBy\":{\"kind\":\"system\",\"id\":\"bench\"}}",
-                        user, (unsigned long long)i, (unsigned)(i % 10000 + 1));
+    snprintf(id, sizeof id, "%08x-%04x-4%03x-8000-%012llx",
+             (unsigned)mixed((uint64_t)run << 32 | i), run >> 12 & 0xffff, run & 0xfff,
+             (unsigned long long)i);
+    int size = snprintf(
+        data, sizeof data,
+        "{\"userId\":\"%s\",\"displayName\":\"Bench %012llu\",\"quotaMaxSessionsPerDay\":%u,"
+        "\"requestedBy\":{\"kind\":\"system\",\"id\":\"bench\"}}",
+        user, (unsigned long long)i, (unsigned)(i % 10000 + 1));
     rd_kafka_headers_t *h = rd_kafka_headers_new(8);
     put(h, "ce_specversion", "1.0");
     put(h, "ce_id", id);
@@ -195,7 +197,8 @@ static void send_due(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint
         die("produce", rd_kafka_error_string(e));
 }
 
-static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i, uint32_t users)
+static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i,
+                         uint32_t users)
 {
     send_due(rk, topic, run, i, users, 0);
 }
@@ -227,13 +230,15 @@ static int fill(const char *name, uint64_t n, uint32_t users, uint32_t run)
 static int ends_of(rd_kafka_t *rk, const char *name, int64_t ends[static PARTITIONS_MAX])
 {
     const struct rd_kafka_metadata *md = NULL;
-    if (rd_kafka_metadata(rk, 0, topic_of(rk, name), &md, 10000) || md->topics[0].partition_cnt > PARTITIONS_MAX)
+    if (rd_kafka_metadata(rk, 0, topic_of(rk, name), &md, 10000) ||
+        md->topics[0].partition_cnt > PARTITIONS_MAX)
         die(name, "no metadata");
     int n = md->topics[0].partition_cnt;
     rd_kafka_metadata_destroy(md);
     for (int p = 0; p < n; p++) {
         int64_t low;
-        rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(rk, name, p, &low, &ends[p], 10000);
+        rd_kafka_resp_err_t e =
+            rd_kafka_query_watermark_offsets(rk, name, p, &low, &ends[p], 10000);
         if (e)
             die(name, rd_kafka_err2str(e));
     }
@@ -244,7 +249,8 @@ static int ends_read(char *text, int64_t ends[static PARTITIONS_MAX])
 {
     int n = 0;
     char *at = NULL;
-    for (char *part = strtok_r(text, ",", &at); part && n < PARTITIONS_MAX; part = strtok_r(NULL, ",", &at))
+    for (char *part = strtok_r(text, ",", &at); part && n < PARTITIONS_MAX;
+         part = strtok_r(NULL, ",", &at))
         ends[n++] = strtoll(part, NULL, 10);
     return n;
 }
@@ -287,12 +293,10 @@ static int wait_for(const char *name, char *from, int64_t want, int64_t seconds,
 
 static rd_kafka_t *reader(const char *name, const int64_t *from, int n)
 {
-    const char *const rows[][2] = {{"group.id", "bench-load"},
-                                   {"enable.auto.commit", "false"},
-                                   {"auto.offset.reset", "error"},
-                                   {"fetch.wait.max.ms", "100"},
-                                   {"socket.nagle.disable", "true"},
-                                   {0}};
+    const char *const rows[][2] = {
+        {"group.id", "bench-load"},       {"enable.auto.commit", "false"},
+        {"auto.offset.reset", "error"},   {"fetch.wait.max.ms", "100"},
+        {"socket.nagle.disable", "true"}, {0}};
     rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, rows);
     rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(n);
     for (int p = 0; p < n; p++)
@@ -348,7 +352,8 @@ static int verify(const char *name, char *from, int64_t want, uint32_t run)
         }
         rd_kafka_message_destroy(m);
     }
-    printf("%lld %lld %lld %lld\n", (long long)distinct, (long long)repeated, (long long)first, (long long)last);
+    printf("%lld %lld %lld %lld\n", (long long)distinct, (long long)repeated, (long long)first,
+           (long long)last);
     return distinct == want ? 0 : 1;
 }
 
@@ -400,8 +405,9 @@ static int summary(struct probe *p, int64_t warm)
     if (!n)
         die("latency", "no result came");
     qsort(p->took_us, (size_t)n, sizeof *p->took_us, by_size);
-    printf("%.3f %.3f %.3f %lld\n", (double)p->took_us[n / 2] / 1e3, (double)p->took_us[n * 99 / 100] / 1e3,
-           (double)p->took_us[n - 1] / 1e3, (long long)lost);
+    printf("%.3f %.3f %.3f %lld\n", (double)p->took_us[n / 2] / 1e3,
+           (double)p->took_us[n * 99 / 100] / 1e3, (double)p->took_us[n - 1] / 1e3,
+           (long long)lost);
     return lost != 0;
 }
 
@@ -411,7 +417,8 @@ static int latency(char **a)
     int64_t warm = (int64_t)(rate * strtod(a[3], NULL)), at[PARTITIONS_MAX];
     uint32_t users = (uint32_t)strtoul(a[5], NULL, 10);
     rd_kafka_t *rk = producer("0");
-    struct probe p = {.run = (uint32_t)strtoul(a[6], NULL, 10), .total = warm + (int64_t)(rate * strtod(a[4], NULL))};
+    struct probe p = {.run = (uint32_t)strtoul(a[6], NULL, 10),
+                      .total = warm + (int64_t)(rate * strtod(a[4], NULL))};
     int n = ends_of(rk, a[1], at);
     p.results = reader(a[1], at, n);
     p.due_us = zeroed((size_t)p.total, sizeof *p.due_us);
@@ -460,7 +467,8 @@ static int delayed(char **a)
             rd_kafka_poll(rk, 0);
     }
     rd_kafka_flush(rk, 60000);
-    for (int64_t left = total, until = t0 + window_us + 240 * SECOND_US; left > 0 && now_us() < until;) {
+    for (int64_t left = total, until = t0 + window_us + 240 * SECOND_US;
+         left > 0 && now_us() < until;) {
         rd_kafka_message_t *m = rd_kafka_consumer_poll(p.results, 200);
         int64_t i = m ? index_of(m, p.run) : -1;
         if (i >= 0 && i < total && !p.took_us[i]) {
@@ -498,7 +506,7 @@ int main(int argc, char **argv)
     if (!strcmp(verb, "create") && n >= 2)
         return create((int)number(a[0]), n - 1, a + 1);
     if (!strcmp(verb, "delete") && n >= 1)
-        return delete(n, a);
+        return delete (n, a);
     if (!strcmp(verb, "fill") && n == 4)
         return fill(a[0], (uint64_t)number(a[1]), (uint32_t)number(a[2]), (uint32_t)number(a[3]));
     if (!strcmp(verb, "ends") && n == 1)

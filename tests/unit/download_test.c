@@ -39,7 +39,10 @@ static void what_is_no_token_is_refused(void **state)
     char token[DOWNLOAD_TOKEN_TEXT];
     uint8_t hash[DOWNLOAD_HASH];
     download_token_make(token);
-    const char *bad[] = {"", "dl_", "dl_short", "xx_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    const char *bad[] = {"",
+                         "dl_",
+                         "dl_short",
+                         "xx_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
                          "dl_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
                          "dl_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -30,9 +30,11 @@ static const struct naming *name_of(const char *type, const char *data)
 /* V-05 */
 static void a_particular_row_goes_before_the_general_one(void **state)
 {
-    assert_string_equal(name_of("drawbridge.session.terminated", "{\"reason\":\"idle\"}")->event_type,
-                        "vpn.auto.shutdown");
-    assert_string_equal(name_of("drawbridge.session.active", "{}")->event_type, "vpn.provision.success");
+    assert_string_equal(
+        name_of("drawbridge.session.terminated", "{\"reason\":\"idle\"}")->event_type,
+        "vpn.auto.shutdown");
+    assert_string_equal(name_of("drawbridge.session.active", "{}")->event_type,
+                        "vpn.provision.success");
     const char *start = "{\"commandType\":\"drawbridge.session.start\"}";
     const char *put = "{\"commandType\":\"drawbridge.user.put\"}";
     assert_string_not_equal(name_of("drawbridge.command.dead", start)->event_type,

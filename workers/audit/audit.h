@@ -8,6 +8,7 @@
 /* A row to be written. */
 struct operational_event {
     int64_t day, at_ms, sequence, duration_ms; /* duration -1: none */
-    const char *id, *event_type, *type, *subject, *user_id, *session_id, *outcome, *message, *metadata;
+    const char *id, *event_type, *type, *subject, *user_id, *session_id, *outcome, *message,
+        *metadata;
     const char *correlation_id, *causation_id;
 };

@@ -63,11 +63,12 @@ static int64_t sequence_of(const struct item *it)
 /* An event that cannot be read, or has no place in its stream: kept as what it is. */
 static bool is_event(const struct item *it, int64_t now_ms)
 {
-    return !it->invalid.code && it->cmd.id && it->cmd.subject && it->cmd.type && sequence_of(it) > 0 &&
-           day_of_ms(it->cmd.time_ms) <= day_of_ms(now_ms) + 1;
+    return !it->invalid.code && it->cmd.id && it->cmd.subject && it->cmd.type &&
+           sequence_of(it) > 0 && day_of_ms(it->cmd.time_ms) <= day_of_ms(now_ms) + 1;
 }
 
-/* Older than what is kept: its partition is gone (audit was away for long); only the stream tells. */
+/* Older than what is kept: its partition is gone (audit was away for long); only the stream tells.
+ */
 static bool is_too_old(const struct audit *w, const struct batch *b, const struct item *it)
 {
     return day_of_ms(it->cmd.time_ms) < day_of_ms(batch_now_ms(b)) - engine_conf(w->e)->audit_days;
@@ -164,7 +165,8 @@ static void cut_message(struct buf *m)
 
 static const char *kept(struct batch *b, struct buf *text_buf)
 {
-    const char *copy = buf_ok(text_buf) ? arena_str(batch_arena(b), text_buf->p ? (char *)text_buf->p : "") : NULL;
+    const char *copy =
+        buf_ok(text_buf) ? arena_str(batch_arena(b), text_buf->p ? (char *)text_buf->p : "") : NULL;
     if (!copy)
         batch_fail(b, ERR_NO_MEMORY, "events");
     return copy;
@@ -225,10 +227,13 @@ static void stream_event(struct batch *b, struct item *it, const struct operatio
         batch_fail(b, ERR_NO_MEMORY, "events");
         return;
     }
-    struct message_out m = {.topic = STREAM_TOPIC, .key = it->cmd.key,
+    struct message_out m = {.topic = STREAM_TOPIC,
+                            .key = it->cmd.key,
                             .headers = {arena_copy(batch_arena(b), h.p, h.n), h.n},
                             .value = {arena_copy(batch_arena(b), d.p, d.n), d.n},
-                            .ce_id = row->id, .type = row->event_type, .subject = row->subject,
+                            .ce_id = row->id,
+                            .type = row->event_type,
+                            .subject = row->subject,
                             .sequence = row->sequence};
     if (!m.key.p)
         m.key = (struct bytes){(const uint8_t *)row->subject, strlen(row->subject)};
@@ -260,7 +265,7 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
         batch_fail(b, ERR_NO_MEMORY, "events");
         return;
     }
-    struct operational_event *row = !fresh                ? NULL
+    struct operational_event *row = !fresh                 ? NULL
                                     : is_too_old(w, b, it) ? arena_get(batch_arena(b), sizeof *row)
                                                            : row_add(b);
     if (fresh && !row)
@@ -305,14 +310,21 @@ static void record_stranger(struct batch *b, struct item *it)
         return;
     auto_buf struct buf metadata;
     buf_init(&metadata, 65536);
-    buf_printf(&metadata, "{\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld,\"bytes\":%zu}", r->topic,
-               (int)r->partition, (long long)r->offset, r->value.n);
-    const char *subject = arena_printf(batch_arena(b), "record/%s.%d.%lld", r->topic, (int)r->partition,
-                                       (long long)r->offset);
+    buf_printf(&metadata, "{\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld,\"bytes\":%zu}",
+               r->topic, (int)r->partition, (long long)r->offset, r->value.n);
+    const char *subject = arena_printf(batch_arena(b), "record/%s.%d.%lld", r->topic,
+                                       (int)r->partition, (long long)r->offset);
     *row = (struct operational_event){
-        .day = day_of_ms(batch_now_ms(b)), .at_ms = batch_now_ms(b), .sequence = 1, .duration_ms = -1,
-        .id = subject, .event_type = "config.invalid_event", .type = "invalid", .subject = subject,
-        .outcome = "warning", .metadata = kept(b, &metadata),
+        .day = day_of_ms(batch_now_ms(b)),
+        .at_ms = batch_now_ms(b),
+        .sequence = 1,
+        .duration_ms = -1,
+        .id = subject,
+        .event_type = "config.invalid_event",
+        .type = "invalid",
+        .subject = subject,
+        .outcome = "warning",
+        .metadata = kept(b, &metadata),
         .message = it->invalid.code ? arena_str(batch_arena(b), it->invalid.message)
                                     : "an event without a place in its stream (ce_sequence)",
     };

@@ -26,14 +26,21 @@ void args_int8(struct args *a, int64_t v);
 void args_bool(struct args *a, bool v);
 void args_text(struct args *a, const char *s); /* NULL is NULL; so for all below */
 void args_bytes(struct args *a, const void *p, size_t n);
-void args_time(struct args *a, int64_t ms); /* timestamptz from Unix ms; 0 is NULL */
+void args_time(struct args *a, int64_t ms);  /* timestamptz from Unix ms; 0 is NULL */
 void args_date(struct args *a, int64_t day); /* days since 1970-01-01 */
 void args_null(struct args *a);
 
 /* PostgreSQL's built-in type ids (pg_type.dat). */
 enum pg_oid {
-    OID_BOOL = 16, OID_BYTEA = 17, OID_CHAR = 18, OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25,
-    OID_DATE = 1082, OID_TIMESTAMPTZ = 1184, OID_JSONB = 3802,
+    OID_BOOL = 16,
+    OID_BYTEA = 17,
+    OID_CHAR = 18,
+    OID_INT8 = 20,
+    OID_INT4 = 23,
+    OID_TEXT = 25,
+    OID_DATE = 1082,
+    OID_TIMESTAMPTZ = 1184,
+    OID_JSONB = 3802,
 };
 void args_array(struct args *a, enum pg_oid element); /* opens the next parameter */
 void item_int4(struct args *a, int32_t v);

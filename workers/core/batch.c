@@ -190,9 +190,13 @@ static struct record *record_of(struct batch *b, const rd_kafka_message_t *m)
         batch_fail(b, ERR_NO_MEMORY, "records");
         return NULL;
     }
-    *r = (struct record){.topic = b->pipe->e->ops->topic, .partition = m->partition, .offset = m->offset,
+    *r = (struct record){.topic = b->pipe->e->ops->topic,
+                         .partition = m->partition,
+                         .offset = m->offset,
                          .timestamp_ms = rd_kafka_message_timestamp(m, NULL),
-                         .key = {m->key, m->key_len}, .value = {m->payload, m->len}, .headers = h};
+                         .key = {m->key, m->key_len},
+                         .value = {m->payload, m->len},
+                         .headers = h};
     for (size_t i = 0; i < n; i++) {
         const void *v;
         size_t vn;
@@ -222,12 +226,13 @@ static void check_routing(struct item *it, struct problems *problems)
     const char *subject = text_field(it->cmd.json, t->subject_field);
     const char *key = text_field(it->cmd.json, t->key_field);
     size_t noun = strlen(t->subject_noun);
-    if (!subject || strncmp(it->cmd.subject, t->subject_noun, noun) || it->cmd.subject[noun] != '/' ||
-        strcmp(it->cmd.subject + noun + 1, subject))
+    if (!subject || strncmp(it->cmd.subject, t->subject_noun, noun) ||
+        it->cmd.subject[noun] != '/' || strcmp(it->cmd.subject + noun + 1, subject))
         (void)problem_add(problems, ERR_ENVELOPE_INVALID, "header ce_subject", "must be %s/<%s>",
                           t->subject_noun, t->subject_field);
     if (!key || it->cmd.key.n != strlen(key) || memcmp(it->cmd.key.p, key, it->cmd.key.n))
-        (void)problem_add(problems, ERR_ENVELOPE_INVALID, "key", "must be the value of %s", t->key_field);
+        (void)problem_add(problems, ERR_ENVELOPE_INVALID, "key", "must be the value of %s",
+                          t->key_field);
 }
 
 static void check_type(struct batch *b, struct item *it, struct problems *problems)
@@ -238,8 +243,9 @@ static void check_type(struct batch *b, struct item *it, struct problems *proble
     const struct schema *schema = it->type && !it->type->internal ? schema_find(name) : NULL;
     if (!schema) {
         it->type = NULL;
-        (void)problem_add(problems, ERR_TYPE_UNKNOWN, "header ce_type", "%.64s is no command of the %s worker",
-                          it->cmd.type ? it->cmd.type : "", b->pipe->e->ops->name);
+        (void)problem_add(problems, ERR_TYPE_UNKNOWN, "header ce_type",
+                          "%.64s is no command of the %s worker", it->cmd.type ? it->cmd.type : "",
+                          b->pipe->e->ops->name);
         return;
     }
     if (schema_validate(schema, it->cmd.json, problems))
@@ -264,7 +270,8 @@ static void read_record(struct batch *b, struct item *it, const struct record *r
             check_type(b, it, problems);
     }
     if (record_headers_bytes(r) > HEADERS_BYTES_MAX)
-        (void)problem_add(problems, ERR_MESSAGE_TOO_LARGE, "headers", "have more than %d bytes", HEADERS_BYTES_MAX);
+        (void)problem_add(problems, ERR_MESSAGE_TOO_LARGE, "headers", "have more than %d bytes",
+                          HEADERS_BYTES_MAX);
     it->cmd.record = r;
     it->cmd.key = r->key;
     it->attempt = 1;
@@ -273,8 +280,9 @@ static void read_record(struct batch *b, struct item *it, const struct record *r
         return;
     it->problems = problems;
     const struct problem *first = &problems->list[0];
-    (void)err_set(&it->invalid, problems->code, "%s: %s%s", *first->place ? first->place : "the data",
-                  first->message, problems->total > 1 ? " (and more)" : "");
+    (void)err_set(&it->invalid, problems->code, "%s: %s%s",
+                  *first->place ? first->place : "the data", first->message,
+                  problems->total > 1 ? " (and more)" : "");
     if (!it->cmd.id || !it->cmd.source || !it->cmd.time_ms)
         it->no_inbox = true;
 }
@@ -283,8 +291,13 @@ static void read_record(struct batch *b, struct item *it, const struct record *r
 static bool unreadable(struct pending *p, struct command *cmd, const struct record *r)
 {
     envelope_done(cmd);
-    *cmd = (struct command){.id = p->command_id, .subject = p->subject, .correlation_id = p->command_id,
-                            .time_ms = p->day * 86400000, .key = r->key, .attempt = 1, .record = r};
+    *cmd = (struct command){.id = p->command_id,
+                            .subject = p->subject,
+                            .correlation_id = p->command_id,
+                            .time_ms = p->day * 86400000,
+                            .key = r->key,
+                            .attempt = 1,
+                            .record = r};
     memcpy(cmd->digest, p->digest, sizeof cmd->digest);
     return false;
 }
@@ -300,8 +313,12 @@ bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
         batch_fail(b, ERR_NO_MEMORY, "pending rows");
         return false;
     }
-    *r = (struct record){.topic = p->topic, .partition = p->partition, .offset = p->record_offset,
-                         .timestamp_ms = p->record_ms ? p->record_ms : -1, .key = p->key, .value = p->value};
+    *r = (struct record){.topic = p->topic,
+                         .partition = p->partition,
+                         .offset = p->record_offset,
+                         .timestamp_ms = p->record_ms ? p->record_ms : -1,
+                         .key = p->key,
+                         .value = p->value};
     if (!header_block_parse(b->arena, p->headers, &headers, &r->nheaders, &err)) {
         r->nheaders = 0;
         return unreadable(p, cmd, r);
@@ -314,7 +331,8 @@ bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
     return ok || unreadable(p, cmd, r);
 }
 
-static void add_pending_item(struct batch *b, const struct intake *in, size_t index, struct pending *p)
+static void add_pending_item(struct batch *b, const struct intake *in, size_t index,
+                             struct pending *p)
 {
     /* A row that is due may be told of twice, by the timer and by the next reading of the table. */
     struct item *it = p->taken ? NULL : item_add(b, in, index);
@@ -336,7 +354,8 @@ static void add_pending_item(struct batch *b, const struct intake *in, size_t in
     it->decidable = false;
     it->refused = REFUSED_FOR_GOOD;
     (void)err_set(&it->invalid, it->type ? ERR_INTERNAL : ERR_TYPE_UNKNOWN,
-                  "%s was accepted once and cannot be read any more", p->type ? p->type : "a command");
+                  "%s was accepted once and cannot be read any more",
+                  p->type ? p->type : "a command");
 }
 
 static void add_followers(struct batch *b, const struct intake *in, size_t index, struct lane *l)
@@ -371,9 +390,11 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
     }
     if (!head || memcmp(head->digest, digest, 16))
         return;
-    bool fits = (in->kind == ITEM_TICKET && head->state == PENDING_TIER && (!attempt || attempt == head->attempt)) ||
+    bool fits = (in->kind == ITEM_TICKET && head->state == PENDING_TIER &&
+                 (!attempt || attempt == head->attempt)) ||
                 (in->kind == ITEM_OUTCOME && head->state == PENDING_EFFECT) ||
-                (in->kind == ITEM_RESUME && head->state == (in->ref->resumed ? PENDING_EFFECT : PENDING_TIMED));
+                (in->kind == ITEM_RESUME &&
+                 head->state == (in->ref->resumed ? PENDING_EFFECT : PENDING_TIMED));
     if (fits)
         add_pending_item(b, in, index, head);
 }
@@ -382,8 +403,8 @@ static void add_due(struct batch *b, const struct intake *in, size_t index)
 {
     const struct ref *r = in->ref;
     if (in->refused) {
-        log_error(&b->pipe->e->cx, "due.refused", KV_STR("type", r->type), KV_STR("subject", r->subject),
-                  KV_ERR(&in->poison));
+        log_error(&b->pipe->e->cx, "due.refused", KV_STR("type", r->type),
+                  KV_STR("subject", r->subject), KV_ERR(&in->poison));
         return; /* made from a row: it will be made again */
     }
     struct item *it = item_add(b, in, index);
@@ -394,15 +415,26 @@ static void add_due(struct batch *b, const struct intake *in, size_t index)
         batch_fail(b, ERR_NO_MEMORY, "due rows");
         return;
     }
-    *rec = (struct record){.topic = b->pipe->e->ops->topic, .partition = in->shard->n, .offset = -1,
-                           .timestamp_ms = -1, .key = {(const uint8_t *)r->key, strlen(r->key)}};
+    *rec = (struct record){.topic = b->pipe->e->ops->topic,
+                           .partition = in->shard->n,
+                           .offset = -1,
+                           .timestamp_ms = -1,
+                           .key = {(const uint8_t *)r->key, strlen(r->key)}};
     it->blob = r->blob;
     it->type = type_of(b->pipe->e, r->type);
     it->decidable = it->no_inbox = true;
-    it->cmd = (struct command){.id = r->id, .source = "/drawbridge/due", .type = r->type, .type_short = r->type,
-                               .subject = r->subject, .correlation_id = r->id, .time_ms = b->now_ms,
-                               .key = rec->key, .attempt = 1, .record = rec};
-    struct bytes parts[] = {{(const uint8_t *)"/drawbridge/due", 15}, {(const uint8_t *)r->id, strlen(r->id)}};
+    it->cmd = (struct command){.id = r->id,
+                               .source = "/drawbridge/due",
+                               .type = r->type,
+                               .type_short = r->type,
+                               .subject = r->subject,
+                               .correlation_id = r->id,
+                               .time_ms = b->now_ms,
+                               .key = rec->key,
+                               .attempt = 1,
+                               .record = rec};
+    struct bytes parts[] = {{(const uint8_t *)"/drawbridge/due", 15},
+                            {(const uint8_t *)r->id, strlen(r->id)}};
     digest16(it->cmd.digest, parts, LEN(parts));
 }
 
@@ -528,7 +560,9 @@ static void on_inbox(void *arg, const PGresult *r)
             ev->partition = -1;
             ev->topic = arena_str(b->arena, pg_text(r, i, 3));
             for (int c = 0; c < 3; c++) {
-                struct bytes v = pg_bytes(r, i, 4 + c), *to = c == 0 ? &ev->key : c == 1 ? &ev->headers : &ev->value;
+                struct bytes v = pg_bytes(r, i, 4 + c), *to = c == 0   ? &ev->key
+                                                              : c == 1 ? &ev->headers
+                                                                       : &ev->value;
                 *to = (struct bytes){v.p ? arena_copy(b->arena, v.p, v.n + !v.n) : NULL, v.n};
             }
         }
@@ -573,8 +607,10 @@ static void on_strays(void *arg, const PGresult *r)
             return;
         }
         s->loaded_sequence = pg_int8(r, i, 1);
-        s->stream = (struct stream){.sequence = s->loaded_sequence, .consumer = arena_str(b->arena, pg_text(r, i, 2)),
-                                    .shard = (int)pg_int8(r, i, 3), .seq = pg_int8(r, i, 4)};
+        s->stream = (struct stream){.sequence = s->loaded_sequence,
+                                    .consumer = arena_str(b->arena, pg_text(r, i, 2)),
+                                    .shard = (int)pg_int8(r, i, 3),
+                                    .seq = pg_int8(r, i, 4)};
     }
 }
 
@@ -664,7 +700,9 @@ static const char *positions_text(struct batch *b, const int64_t *at)
     return arena_str(b->arena, text);
 }
 
-#define EACH_TOUCHED(b, i) for (size_t i = 0; i < (b)->pipe->nshards; i++) if ((b)->touched[i])
+#define EACH_TOUCHED(b, i)                                                                         \
+    for (size_t i = 0; i < (b)->pipe->nshards; i++)                                                \
+        if ((b)->touched[i])
 #define SHARD_COLUMN(a, b, oid, put)                                                               \
     do {                                                                                           \
         args_array((a), (oid));                                                                    \
@@ -798,7 +836,9 @@ static void commit_strays(struct batch *b)
             else if (column == 3)
                 item_int4(a, s->stream.shard);
             else
-                item_int8(a, column == 1 ? s->loaded_sequence : column == 2 ? s->stream.sequence : s->stream.seq);
+                item_int8(a, column == 1   ? s->loaded_sequence
+                             : column == 2 ? s->stream.sequence
+                                           : s->stream.seq);
         }
         args_array_end(a);
     }
@@ -847,7 +887,8 @@ static void commit_dead(struct batch *b)
     DEAD_COLUMN(a, b, OID_TEXT, item_text(a, d->err.message));
     DEAD_COLUMN(a, b, OID_TEXT, item_text(a, d->problems));
     DEAD_COLUMN(a, b, OID_INT4, item_int4(a, d->attempts));
-    DEAD_COLUMN(a, b, OID_TIMESTAMPTZ, item_time(a, d->it->pending ? d->it->pending->first_failed_ms : 0));
+    DEAD_COLUMN(a, b, OID_TIMESTAMPTZ,
+                item_time(a, d->it->pending ? d->it->pending->first_failed_ms : 0));
     DEAD_COLUMN(a, b, OID_TEXT, item_text(a, r->topic));
     DEAD_COLUMN(a, b, OID_INT4, item_int4(a, r->partition));
     DEAD_COLUMN(a, b, OID_INT8, item_int8(a, r->offset));
@@ -869,7 +910,9 @@ static void on_foreign(void *arg, const PGresult *r)
         b->foreign = f;
         struct ledger_row row = {.partition = -1, .topic = arena_str(b->arena, pg_text(r, i, 0))};
         for (int c = 0; c < 3; c++) {
-            struct bytes v = pg_bytes(r, i, 1 + c), *to = c == 0 ? &row.key : c == 1 ? &row.headers : &row.value;
+            struct bytes v = pg_bytes(r, i, 1 + c), *to = c == 0   ? &row.key
+                                                          : c == 1 ? &row.headers
+                                                                   : &row.value;
             *to = (struct bytes){v.p ? arena_copy(b->arena, v.p, v.n + !v.n) : NULL, v.n};
         }
         if (row.topic)
@@ -879,7 +922,8 @@ static void on_foreign(void *arg, const PGresult *r)
 
 static bool has_foreign_prev(const struct ledger_row *l, const char *consumer)
 {
-    return l->prev_consumer && (l->prev_shard != l->shard->n || strcmp(l->prev_consumer, consumer) != 0);
+    return l->prev_consumer &&
+           (l->prev_shard != l->shard->n || strcmp(l->prev_consumer, consumer) != 0);
 }
 
 /* First occurrences are in order always: what another worker has committed about a subject but
@@ -964,7 +1008,8 @@ static void arm_timers(struct batch *b)
 {
     for (size_t i = 0; i < b->nlane_writes; i++) {
         const struct lane_write *w = &b->lane_writes[i];
-        if (w->op == LANE_DELETE || (w->row.state != PENDING_TIMED && w->row.state != PENDING_SCHEDULED))
+        if (w->op == LANE_DELETE ||
+            (w->row.state != PENDING_TIMED && w->row.state != PENDING_SCHEDULED))
             continue;
         for (size_t k = 0; k < b->pipe->nshards; k++)
             if (b->pipe->shards[k]->n == w->row.shard)
@@ -1003,8 +1048,8 @@ static void start_effects(struct batch *b)
 static void count_endings(const struct batch *b)
 {
     static const char *const names[ENDINGS] = {
-        [ENDING_DONE] = "done",  [ENDING_REFUSED] = "refused",     [ENDING_CANCELLED] = "cancelled",
-        [ENDING_DEAD] = "dead",  [ENDING_DUPLICATE] = "duplicate",
+        [ENDING_DONE] = "done", [ENDING_REFUSED] = "refused",     [ENDING_CANCELLED] = "cancelled",
+        [ENDING_DEAD] = "dead", [ENDING_DUPLICATE] = "duplicate",
     };
     for (size_t i = 0; i < ENDINGS; i++)
         if (b->ended[i] > 0)
@@ -1024,7 +1069,8 @@ static void finish(struct batch *b)
     count_endings(b);
     metric_add(METRIC_BATCHES, "committed", 1);
     metric_add(METRIC_BATCH_ITEMS, NULL, (double)b->nitems);
-    metric_observe(METRIC_BATCH_SECONDS, NULL, (double)((uint64_t)clock_mono_now_us() - b->t0_us) / 1e6);
+    metric_observe(METRIC_BATCH_SECONDS, NULL,
+                   (double)((uint64_t)clock_mono_now_us() - b->t0_us) / 1e6);
     b->pipe->lock_fails = b->pipe->resets = 0;
     size_t full = (size_t)e->conf->batch_records;
     if (b->pipe->limit < full)
@@ -1111,7 +1157,8 @@ static void recover(struct pipe *p, struct batch *b)
         pipe_reset(p, "sql", &f.err);
     }
     if (f.err.code != ERR_PG_CONFLICT)
-        log_warn(&p->e->cx, "batch.failed", KV_INT("items", n), KV_STR("sqlstate", f.sqlstate), KV_ERR(&f.err));
+        log_warn(&p->e->cx, "batch.failed", KV_INT("items", n), KV_STR("sqlstate", f.sqlstate),
+                 KV_ERR(&f.err));
 }
 
 /* ---- the turn ------------------------------------------------------------------------------ */
@@ -1165,8 +1212,8 @@ static void try_load(struct pipe *p)
 static void try_collect(struct pipe *p)
 {
     struct engine *e = p->e;
-    if (p->nqueue >= PIPE_DEPTH || p->reset_wanted || e->producer_broken || p->state != PIPE_READY ||
-        (p->nqueue && (p->lock_next || p->queue[0]->locked)))
+    if (p->nqueue >= PIPE_DEPTH || p->reset_wanted || e->producer_broken ||
+        p->state != PIPE_READY || (p->nqueue && (p->lock_next || p->queue[0]->locked)))
         return;
     struct batch *b = batch_new(p);
     if (!b)
@@ -1207,8 +1254,8 @@ void pipe_turn(struct pipe *p)
     if (p->nqueue && p->queue[0]->state == BATCH_LOADED && !decide_and_commit(p, p->queue[0]))
         return;
     /* The second may be decided while the first commits: the guards form a chain. */
-    if (p->nqueue > 1 && p->queue[0]->state == BATCH_COMMITTING && p->queue[1]->state == BATCH_LOADED &&
-        !decide_and_commit(p, p->queue[1]))
+    if (p->nqueue > 1 && p->queue[0]->state == BATCH_COMMITTING &&
+        p->queue[1]->state == BATCH_LOADED && !decide_and_commit(p, p->queue[1]))
         return;
     try_load(p);
     try_collect(p);

@@ -18,7 +18,8 @@ void buf_init(struct buf *b, size_t bytes_max);
 /* Writes into memory of the caller's, which never grows and is not freed; bytes: its size, the
  * final NUL included, at least 1. */
 void buf_init_fixed(struct buf *b, void *memory, size_t bytes);
-void buf_put_slow(struct buf *b, const void *p, size_t n); /* buf_put's, when it must grow or fails */
+void buf_put_slow(struct buf *b, const void *p,
+                  size_t n); /* buf_put's, when it must grow or fails */
 
 static inline void buf_put(struct buf *b, const void *p, size_t n)
 {

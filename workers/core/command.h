@@ -30,18 +30,18 @@ struct command {
     const char *correlation_id, *causation_id; /* ce_correlationid defaults to id */
     const char *traceparent;                   /* W3C; NULL when absent or malformed */
     const char *tenant;
-    const char *replay_of;    /* drawbridge-replay-of */
-    const char *last_error;   /* drawbridge-last-error */
-    int64_t time_ms;          /* ce_time */
-    int64_t expiry_ms;        /* ce_expirytime; 0: none */
-    int64_t not_before_ms;    /* drawbridge-not-before; 0: none */
-    int64_t first_failed_ms;  /* drawbridge-first-failed-at; 0: none */
-    int attempt;              /* drawbridge-attempt; 1 when absent */
-    const char *type_short;   /* type without "drawbridge.", "session.start"; points into type */
+    const char *replay_of;   /* drawbridge-replay-of */
+    const char *last_error;  /* drawbridge-last-error */
+    int64_t time_ms;         /* ce_time */
+    int64_t expiry_ms;       /* ce_expirytime; 0: none */
+    int64_t not_before_ms;   /* drawbridge-not-before; 0: none */
+    int64_t first_failed_ms; /* drawbridge-first-failed-at; 0: none */
+    int attempt;             /* drawbridge-attempt; 1 when absent */
+    const char *type_short;  /* type without "drawbridge.", "session.start"; points into type */
     struct bytes key;
-    struct bytes data;        /* the JSON text of the data */
-    json_t *json;             /* the same, parsed; owned by the batch, see envelope.h */
-    uint8_t digest[16];       /* of source and id: the inbox key with the day of time_ms */
-    uint8_t payload[16];      /* of type, subject, key and data: tells a resend from a reuse */
+    struct bytes data;   /* the JSON text of the data */
+    json_t *json;        /* the same, parsed; owned by the batch, see envelope.h */
+    uint8_t digest[16];  /* of source and id: the inbox key with the day of time_ms */
+    uint8_t payload[16]; /* of type, subject, key and data: tells a resend from a reuse */
     const struct record *record;
 };

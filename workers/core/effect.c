@@ -17,8 +17,11 @@ uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, con
         return 0; /* the row stays open: a reset resumes it */
     }
     struct open_effect *o = &e->effects[e->neffects++];
-    *o = (struct open_effect){.token = ++e->next_token, .shard = s, .generation = s->generation,
-                              .subject = copy, .t0_us = clock_mono_us(e->clock)};
+    *o = (struct open_effect){.token = ++e->next_token,
+                              .shard = s,
+                              .generation = s->generation,
+                              .subject = copy,
+                              .t0_us = clock_mono_us(e->clock)};
     memcpy(o->digest, digest, 16);
     return o->token;
 }

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const int64_t tier_delay_ms[TIERS] = {1000, 2000, 4000, 5000, 15000, 60000, 300000, 900000, 3600000};
+const int64_t tier_delay_ms[TIERS] = {1000,  2000,   4000,   5000,   15000,
+                                      60000, 300000, 900000, 3600000};
 const char *const tier_names[TIERS] = {"1s", "2s", "4s", "5s", "15s", "1m", "5m", "15m", "1h"};
 
 #define SECOND_US 1000000
@@ -44,7 +45,8 @@ void *engine_worker(struct engine *e)
 }
 bool engine_owns(struct engine *e, int shard)
 {
-    return shard >= 0 && shard < e->nshards && e->shards[shard] && e->shards[shard]->state == SHARD_OPEN;
+    return shard >= 0 && shard < e->nshards && e->shards[shard] &&
+           e->shards[shard]->state == SHARD_OPEN;
 }
 struct pg *engine_pg(struct engine *e, int shard)
 {
@@ -201,7 +203,8 @@ static void on_open_row(void *arg, const PGresult *r)
     }
     if ((size_t)PQntuples(r) < p->nshards) {
         struct err err = {0};
-        (void)err_set(&err, ERR_KAFKA_TOPICS, "the database knows %d of %zu shards", PQntuples(r), p->nshards);
+        (void)err_set(&err, ERR_KAFKA_TOPICS, "the database knows %d of %zu shards", PQntuples(r),
+                      p->nshards);
         log_error(&p->e->cx, "shards.unknown", KV_ERR(&err));
         engine_stop_with(p->e, 1);
     }
@@ -254,7 +257,8 @@ static void on_open_done(void *arg, const struct pg_failure *failure)
 static void open_shards(struct pipe *p)
 {
     struct engine *e = p->e;
-    if (p->opening || p->opened || !p->nshards || !pg_is_up(p->pg) || clock_mono_us(e->clock) < p->retry_at_us)
+    if (p->opening || p->opened || !p->nshards || !pg_is_up(p->pg) ||
+        clock_mono_us(e->clock) < p->retry_at_us)
         return;
     p->opening = true;
     struct args *a = &p->args;
@@ -269,8 +273,8 @@ static void open_shards(struct pipe *p)
     pg_sync(p->pg, on_open_done, p);
 }
 
-static void add_position(struct kafka_position *list, size_t *n, const char *topic, int32_t partition,
-                         int64_t offset)
+static void add_position(struct kafka_position *list, size_t *n, const char *topic,
+                         int32_t partition, int64_t offset)
 {
     if (offset >= 0)
         list[(*n)++] = (struct kafka_position){topic, partition, offset};
@@ -408,7 +412,8 @@ static void on_kafka_fatal(void *arg, const struct err *why)
 {
     struct engine *e = arg;
     log_error(&e->cx, "consumer.fatal", KV_ERR(why));
-    engine_stop_with(e, 1); /* fenced instance id and the like: the supervisor starts us anew (H8) */
+    engine_stop_with(e,
+                     1); /* fenced instance id and the like: the supervisor starts us anew (H8) */
 }
 
 static void on_position_lost(void *arg, int32_t partition, const struct err *why)
@@ -446,7 +451,8 @@ static void rebuild_producer(struct engine *e)
 {
     struct err err = {0};
     if (clock_mono_us(e->clock) < e->rebuild_at_us)
-        return; /* a row that the brokers refuse is refused again: told each time, never passed over (H10) */
+        return; /* a row that the brokers refuse is refused again: told each time, never passed over
+                   (H10) */
     e->rebuild_at_us = clock_mono_us(e->clock) + backoff_us(++e->rebuilds);
     if (!kafka_rebuild_producer(e->kafka, &err)) {
         log_error(&e->cx, "producer.rebuild_failed", KV_ERR(&err));
@@ -510,7 +516,8 @@ static void heartbeat(struct engine *e)
     pg_sync(p->pg, NULL, NULL);
 }
 
-/* Without a partition for tomorrow nothing can be written tomorrow: tried again until it is done. */
+/* Without a partition for tomorrow nothing can be written tomorrow: tried again until it is done.
+ */
 static void on_partitions_done(void *arg, const struct pg_failure *failure)
 {
     struct engine *e = arg;
@@ -526,7 +533,8 @@ static void on_partitions(void *arg, const PGresult *r)
 {
     struct engine *e = arg;
     if (pg_int8(r, 0, 0) || pg_int8(r, 0, 1))
-        log_info(&e->cx, "partitions.kept", KV_INT("made", pg_int8(r, 0, 0)), KV_INT("dropped", pg_int8(r, 0, 1)));
+        log_info(&e->cx, "partitions.kept", KV_INT("made", pg_int8(r, 0, 0)),
+                 KV_INT("dropped", pg_int8(r, 0, 1)));
 }
 
 /* Days ahead are made, old ones dropped, once a day and at start. */
@@ -534,7 +542,8 @@ static void keep_partitions(struct engine *e)
 {
     int64_t today = day_of_ms(clock_ms(e->clock));
     struct pipe *p = &e->pipes[0];
-    if (today == e->partitions_day || !pg_is_up(p->pg) || clock_mono_us(e->clock) < e->partitions_at_us)
+    if (today == e->partitions_day || !pg_is_up(p->pg) ||
+        clock_mono_us(e->clock) < e->partitions_at_us)
         return;
     e->partitions_day = today;
     struct args *a = &p->args;
@@ -661,7 +670,8 @@ bool engine_healthy(struct engine *e, struct buf *why)
 {
     buf_printf(why, "loop: ok\nkafka: %s\n", e->kafka_down ? "down, waiting" : "ok");
     for (size_t i = 0; i < e->npipes; i++)
-        buf_printf(why, "database connection %zu: %s\n", i, pg_is_up(e->pipes[i].pg) ? "ok" : "down, waiting");
+        buf_printf(why, "database connection %zu: %s\n", i,
+                   pg_is_up(e->pipes[i].pg) ? "ok" : "down, waiting");
     return true; /* an outage is waited out: restarting us would not end it */
 }
 
@@ -676,8 +686,8 @@ bool engine_ready(struct engine *e, struct buf *why)
     for (size_t i = 0; i < e->npipes; i++)
         up = up && pg_is_up(e->pipes[i].pg);
     bool ready = up && e->assigned && open == owned && !e->draining;
-    buf_printf(why, "%s: shards %zu open of %zu assigned%s%s\n", ready ? "ready" : "not ready", open, owned,
-               e->kafka_down ? ", kafka down" : "", e->draining ? ", stopping" : "");
+    buf_printf(why, "%s: shards %zu open of %zu assigned%s%s\n", ready ? "ready" : "not ready",
+               open, owned, e->kafka_down ? ", kafka down" : "", e->draining ? ", stopping" : "");
     return ready;
 }
 
@@ -728,7 +738,8 @@ static bool check_topics(struct engine *e, struct err *err)
         const struct policy *p = e->ops->types[i].policy;
         for (int d = 0; p && d < DELAYS_MAX; d++)
             for (int t = 0; t < TIERS; t++)
-                wanted[t] |= p->delays_ms[d] == tier_delay_ms[t] || p->undo_delays_ms[d] == tier_delay_ms[t];
+                wanted[t] |=
+                    p->delays_ms[d] == tier_delay_ms[t] || p->undo_delays_ms[d] == tier_delay_ms[t];
     }
     int main = kafka_topic_partitions(e->kafka, e->ops->topic, 500, err);
     if (main < 0)
@@ -742,7 +753,8 @@ static bool check_topics(struct engine *e, struct err *err)
             continue;
         int n = kafka_topic_partitions(e->kafka, topic, 500, err);
         if (n >= 0 && n != main)
-            return err_set(err, ERR_KAFKA_TOPICS, "%s has %d partitions, %s has %d", topic, n, e->ops->topic, main);
+            return err_set(err, ERR_KAFKA_TOPICS, "%s has %d partitions, %s has %d", topic, n,
+                           e->ops->topic, main);
         if (n < 0)
             return false;
         e->have_tier[t] = true;
@@ -756,7 +768,8 @@ static bool check_outputs(struct engine *e, struct err *err)
 {
     char dlq[160];
     snprintf(dlq, sizeof dlq, "%s.dlq", e->ops->topic);
-    const char *own[] = {e->ops->plain_log ? NULL : dlq, e->ops->plain_log ? NULL : "drawbridge.events"};
+    const char *own[] = {e->ops->plain_log ? NULL : dlq,
+                         e->ops->plain_log ? NULL : "drawbridge.events"};
     for (size_t i = 0; i < LEN(own); i++)
         if (own[i] && kafka_topic_partitions(e->kafka, own[i], 500, err) < 0)
             return false;
@@ -814,9 +827,16 @@ struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct
     (void)gethostname(host, sizeof host - 1);
     snprintf(e->source, sizeof e->source, "/drawbridge/%s", ops->name);
     snprintf(e->instance, sizeof e->instance, "%s@%s:%d", ops->name, host, (int)getpid());
-    struct kafka_ops kops = {.woken = on_woken, .assigned = on_assigned, .revoked = on_revoked,
-                             .delivered = on_delivered, .broken = on_broken, .position_lost = on_position_lost,
-                             .fatal = on_kafka_fatal, .trouble = on_trouble, .brokers = on_brokers, .arg = e};
+    struct kafka_ops kops = {.woken = on_woken,
+                             .assigned = on_assigned,
+                             .revoked = on_revoked,
+                             .delivered = on_delivered,
+                             .broken = on_broken,
+                             .position_lost = on_position_lost,
+                             .fatal = on_kafka_fatal,
+                             .trouble = on_trouble,
+                             .brokers = on_brokers,
+                             .arg = e};
     size_t per_partition = (size_t)conf->queue_bytes / 8;
     if ((e->clock = clock_new()) && open_pipes(e, err) &&
         (e->kafka = kafka_new(loop, conf, ops->name, ops->topic, per_partition, &kops, err)) &&

@@ -37,10 +37,10 @@ enum on_death { DEATH_CONTINUE, DEATH_HOLD };
 /* Attempts and back-off of a command type (Q-11): the first try at once, then one more after each
  * delay; each delay must be one of tier_delay_ms. */
 struct policy {
-    int64_t delays_ms[DELAYS_MAX];        /* ends at the first 0 */
-    int64_t undo_delays_ms[DELAYS_MAX];   /* the same while compensating */
-    int64_t deadline_ms;                  /* from acceptance; 0: none */
-    enum on_death on_death;               /* what its death means for the followers */
+    int64_t delays_ms[DELAYS_MAX];      /* ends at the first 0 */
+    int64_t undo_delays_ms[DELAYS_MAX]; /* the same while compensating */
+    int64_t deadline_ms;                /* from acceptance; 0: none */
+    enum on_death on_death;             /* what its death means for the followers */
 };
 
 struct command_type {
@@ -49,7 +49,7 @@ struct command_type {
     const char *subject_field; /* "sessionId" */
     const char *key_field;     /* "userId": must equal the record's key */
     const struct policy *policy;
-    bool internal;             /* made by the worker itself; refused from the topic */
+    bool internal; /* made by the worker itself; refused from the topic */
 };
 
 /* ---- what is decided ----------------------------------------------------------------------- */
@@ -63,8 +63,15 @@ enum item_kind {
     ITEM_DUE,      /* made by the worker from a row; blob is the worker's; no inbox, no pending */
 };
 
-enum pending_state { PENDING_EFFECT, PENDING_TIER, PENDING_TIMED, PENDING_SCHEDULED,
-                     PENDING_FOLLOWER, PENDING_HELD, PENDING_STATES };
+enum pending_state {
+    PENDING_EFFECT,
+    PENDING_TIER,
+    PENDING_TIMED,
+    PENDING_SCHEDULED,
+    PENDING_FOLLOWER,
+    PENDING_HELD,
+    PENDING_STATES
+};
 
 /* A row of pending. */
 struct pending {
@@ -87,7 +94,7 @@ struct pending {
 };
 
 enum verdict_kind {
-    VERDICT_NONE,     /* ITEM_DUE: nothing to do. Anything else: a bug, dead-lettered */
+    VERDICT_NONE, /* ITEM_DUE: nothing to do. Anything else: a bug, dead-lettered */
     VERDICT_DONE,
     VERDICT_REFUSED,
     VERDICT_CANCELLED,
@@ -103,11 +110,11 @@ struct verdict {
     enum verdict_kind kind;
     int64_t due_ms, retry_after_ms;
     const char *lane;
-    bool compensating;   /* VERDICT_EFFECT: from now on attempts count by undo_delays_ms */
-    bool keep_failure;   /* remember `failure` in the row (why it is being undone) */
+    bool compensating; /* VERDICT_EFFECT: from now on attempts count by undo_delays_ms */
+    bool keep_failure; /* remember `failure` in the row (why it is being undone) */
     struct err failure;
-    int attempts;        /* VERDICT_DEAD: tries to tell of; 0: those of this phase */
-    void *effect;        /* VERDICT_EFFECT: the worker's, from the batch's arena */
+    int attempts; /* VERDICT_DEAD: tries to tell of; 0: those of this phase */
+    void *effect; /* VERDICT_EFFECT: the worker's, from the batch's arena */
 };
 
 struct item {
@@ -117,14 +124,14 @@ struct item {
     const struct command_type *type;
     struct pending *pending; /* the command's open row; NULL for records and ITEM_DUE */
     void *blob;
-    int attempt;   /* 1 for the first try; counted anew while compensating */
-    bool last;     /* no attempt is left after this one */
+    int attempt; /* 1 for the first try; counted anew while compensating */
+    bool last;   /* no attempt is left after this one */
     bool compensating, resumed;
     bool decidable; /* goes to ops->decide; load must fetch what it needs */
     bool no_inbox;  /* has no inbox row: not a command, or one without a usable id */
     size_t intake;  /* the engine's: which unit of the batch it came from */
     int refused;    /* the engine's: how often the database refused what came of it */
-    void *user;    /* the worker's own */
+    void *user;     /* the worker's own */
     struct verdict verdict;
     struct problems *problems; /* invalid: why */
     struct err invalid;
@@ -137,18 +144,20 @@ struct stream {
     const char *consumer; /* of the last event; NULL: none yet */
     int shard;
     int64_t seq;
-    const char *key; /* of its events' records, which keeps them on one partition; NULL: the command's */
+    const char
+        *key; /* of its events' records, which keeps them on one partition; NULL: the command's */
     bool dirty;
 };
 
 /* ---- hooks --------------------------------------------------------------------------------- */
 
 struct worker_ops {
-    const char *name;    /* "provisioning" */
-    const char *topic;   /* "drawbridge.provisioning" */
+    const char *name;  /* "provisioning" */
+    const char *topic; /* "drawbridge.provisioning" */
     const struct command_type *types;
     size_t ntypes;
-    const char *const *writes; /* topics it writes beside events and dead letters; NULL-terminated */
+    const char *const
+        *writes; /* topics it writes beside events and dead letters; NULL-terminated */
     /* audit: takes every event type, keeps no inbox, validates against nothing */
     bool plain_log;
 
@@ -176,7 +185,8 @@ const struct conf *engine_conf(struct engine *e);
 uv_loop_t *engine_loop(struct engine *e);
 struct clock *engine_clock(struct engine *e);
 const struct cx *engine_cx(struct engine *e);
-int engine_shards(const struct engine *e);       /* in all, of the consumer; 0 before the first assignment */
+int engine_shards(
+    const struct engine *e); /* in all, of the consumer; 0 before the first assignment */
 bool engine_owns(struct engine *e, int shard);
 struct pg *engine_pg(struct engine *e, int shard); /* for reads outside batches; may be down */
 void *engine_worker(struct engine *e);
@@ -213,12 +223,12 @@ struct command_name {
 };
 
 struct event_out {
-    const char *type;    /* "session.active", without the prefix */
-    const char *subject; /* "session/<id>" */
+    const char *type;      /* "session.active", without the prefix */
+    const char *subject;   /* "session/<id>" */
     struct stream *stream; /* NULL: looked up */
-    const char *data;    /* JSON text */
+    const char *data;      /* JSON text */
     size_t data_n;
-    const char *outcome; /* NULL, or done|refused|cancelled|dead: it ends … */
+    const char *outcome;                /* NULL, or done|refused|cancelled|dead: it ends … */
     const struct command_name *command; /* … this command; NULL: the item's own */
 };
 /* Where the stream of a subject without a row stands: a row that is made now goes on from there.

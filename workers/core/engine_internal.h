@@ -1,8 +1,8 @@
 /* engine_internal — what the engine's files share; nobody else includes it.
  *
- *   engine.c   life, turn of the loop, assignment          intake.c   records, tickets, refs -> batch
- *   shard.c    open, reset, positions, due rows            batch.c    load, decide, commit, put back
- *   settle.c   verdicts -> rows                            lane.c     pending rows in and out
+ *   engine.c   life, turn of the loop, assignment          intake.c   records, tickets, refs ->
+ * batch shard.c    open, reset, positions, due rows            batch.c    load, decide, commit, put
+ * back settle.c   verdicts -> rows                            lane.c     pending rows in and out
  *   publish.c  ledger -> Kafka, marks                      message.c  headers, events, dead letters
  */
 #pragma once
@@ -18,7 +18,7 @@
 struct ref {
     struct ref *next;
     enum item_kind kind;
-    bool drain;     /* the lane's first followers, whoever they are */
+    bool drain; /* the lane's first followers, whoever they are */
     bool resumed;
     char *subject;
     uint8_t digest[16];
@@ -34,9 +34,9 @@ struct intake {
     struct shard *shard;
     rd_kafka_message_t *msg; /* record or ticket */
     struct ref *ref;
-    int position;            /* 0 main, 1.. tier: what its offset advances; -1 none */
-    struct err poison;       /* the database refuses this one: dead-letter it */
-    int refused;             /* how often: what is tried with it gets simpler each time */
+    int position;      /* 0 main, 1.. tier: what its offset advances; -1 none */
+    struct err poison; /* the database refuses this one: dead-letter it */
+    int refused;       /* how often: what is tried with it gets simpler each time */
 };
 
 struct timed {
@@ -60,7 +60,8 @@ struct shard {
     enum shard_state state;
     uint32_t generation; /* raised at each open and close: late callbacks are told apart */
     bool caught_up; /* what a predecessor left unpublished or open is in hand: new work may begin */
-    int64_t republish_after; /* seq up to which its rows are published; the next chunk waits for room */
+    int64_t
+        republish_after; /* seq up to which its rows are published; the next chunk waits for room */
     bool republish_waits;
     int64_t epoch;
     int64_t committed[POSITIONS], sent[POSITIONS], taken[POSITIONS];
@@ -71,23 +72,37 @@ struct shard {
     rd_kafka_message_t *tier_head[TIERS]; /* held in hand until due */
     int64_t tier_due[TIERS];
     struct ref *refs, **refs_end;
-    size_t nresume; /* refs of due rows among them */
+    size_t nresume;      /* refs of due rows among them */
     struct timed *timed; /* min-heap of rows due soon */
     size_t ntimed, timed_cap;
     int64_t timed_horizon_ms; /* rows due before this are in the heap */
     bool timed_loading;
-    int64_t sweep_at_us;      /* next look for lost tickets */
-    struct inflight *flight;  /* ring of ledger rows on their way */
+    int64_t sweep_at_us;     /* next look for lost tickets */
+    struct inflight *flight; /* ring of ledger rows on their way */
     size_t flight_head, flight_n, flight_cap;
     int64_t pending_rows;     /* rows of this shard in pending, as committed */
     char after_subject[1200]; /* resumption walks the open rows in chunks */
 };
 
 /* How a command left a batch, for the metric. */
-enum ending { ENDING_DONE, ENDING_REFUSED, ENDING_CANCELLED, ENDING_DEAD, ENDING_DUPLICATE, ENDINGS };
+enum ending {
+    ENDING_DONE,
+    ENDING_REFUSED,
+    ENDING_CANCELLED,
+    ENDING_DEAD,
+    ENDING_DUPLICATE,
+    ENDINGS
+};
 
-enum batch_state { BATCH_FREE, BATCH_COLLECTED, BATCH_LOADING, BATCH_LOADED, BATCH_COMMITTING,
-                   BATCH_COMMITTED, BATCH_FAILED };
+enum batch_state {
+    BATCH_FREE,
+    BATCH_COLLECTED,
+    BATCH_LOADING,
+    BATCH_LOADED,
+    BATCH_COMMITTING,
+    BATCH_COMMITTED,
+    BATCH_FAILED
+};
 
 struct scheduled {
     struct scheduled *next;
@@ -98,16 +113,16 @@ struct scheduled {
 struct lane {
     const char *subject;
     struct shard *shard;
-    int64_t rows;           /* in pending, not scheduled, as loaded; then as the batch leaves it */
+    int64_t rows; /* in pending, not scheduled, as loaded; then as the batch leaves it */
     int64_t bytes;
     struct pending *loaded; /* the first few, in order */
     size_t nloaded;
     struct scheduled *scheduled; /* scheduled rows of the subject that fell due */
-    bool asked, drain;      /* drain: up to DRAIN_MAX rows are wanted */
-    bool if_any;            /* asked only if its shard has rows when the reads are sent */
-    bool drained;           /* its followers are items of this batch already */
-    bool blocked;           /* an open row stays at its head: nobody behind it may go */
-    bool wake;              /* after commit: drain what is left */
+    bool asked, drain;           /* drain: up to DRAIN_MAX rows are wanted */
+    bool if_any;                 /* asked only if its shard has rows when the reads are sent */
+    bool drained;                /* its followers are items of this batch already */
+    bool blocked;                /* an open row stays at its head: nobody behind it may go */
+    bool wake;                   /* after commit: drain what is left */
 };
 
 /* Changes of pending. */
@@ -195,7 +210,7 @@ struct batch {
     size_t ndead, dead_cap;
     struct effect_start *effects;
     size_t neffects, effects_cap;
-    bool failed; /* memory: put back */
+    bool failed;   /* memory: put back */
     bool two_step; /* holds more than records: rows first, then the worker's reads */
     struct err why;
     struct pg_failure failure;
@@ -221,11 +236,11 @@ struct pipe {
     size_t nspare;
     struct intake *backlog; /* put back, before anything new */
     size_t nbacklog, backlog_at, backlog_cap;
-    size_t limit;           /* of the next batch: halved after data errors */
-    bool lock_next;         /* decide the next batch under locks */
-    int lock_fails;         /* conflicts under locks in a row: there can be none, so it is the data */
-    int resets;             /* in a row, without a committed batch: each waits longer */
-    unsigned inbox_reads;   /* so many batches look their ids up; 0: the insert finds repeats */
+    size_t limit;         /* of the next batch: halved after data errors */
+    bool lock_next;       /* decide the next batch under locks */
+    int lock_fails;       /* conflicts under locks in a row: there can be none, so it is the data */
+    int resets;           /* in a row, without a committed batch: each waits longer */
+    unsigned inbox_reads; /* so many batches look their ids up; 0: the insert finds repeats */
     bool reset_wanted;
     char reset_why[64];
     struct err reset_err;
@@ -259,9 +274,9 @@ struct engine {
     size_t npipes;
     struct shard **shards; /* by number; NULL: never ours */
     int nshards;           /* of the consumer, in all */
-    bool assigned;       /* the group gave us shards */
-    bool reassign;       /* positions are to be told to the consumer */
-    bool revoking;       /* what is in flight ends first */
+    bool assigned;         /* the group gave us shards */
+    bool reassign;         /* positions are to be told to the consumer */
+    bool revoking;         /* what is in flight ends first */
     int64_t revoke_by_us;
     int32_t *owned;
     size_t nowned;
@@ -273,7 +288,7 @@ struct engine {
     size_t neffects, effects_cap;
     uint64_t next_token;
     bool draining, kafka_down, producer_broken;
-    int rebuilds;           /* of the producer in a row, without a delivery: each waits longer */
+    int rebuilds; /* of the producer in a row, without a delivery: each waits longer */
     int64_t rebuild_at_us;
     int64_t drain_by_us;
     bool topics_checked;
@@ -283,8 +298,8 @@ struct engine {
     int64_t partitions_at_us;
     int64_t trouble_at_us; /* when the next one is told */
     uint64_t republished;
-    size_t flight_bytes; /* of messages produced and not acknowledged */
-    bool busy; /* this turn did something: do not block */
+    size_t flight_bytes;           /* of messages produced and not acknowledged */
+    bool busy;                     /* this turn did something: do not block */
     char instance[64], source[64]; /* source: of what we send, /drawbridge/<worker> */
     int64_t started_ms;
     const char *metrics_url;
@@ -354,7 +369,8 @@ void message_retrying(struct batch *b, struct item *it, const struct pending *ro
 void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts);
 size_t record_headers_bytes(const struct record *r);
 size_t record_bytes(const struct record *r);
-#define RECORD_BYTES_MAX 1050000 /* beyond it a record came compressed, and may not pass our producer */
+#define RECORD_BYTES_MAX                                                                           \
+    1050000 /* beyond it a record came compressed, and may not pass our producer */
 void message_reroute(struct batch *b, struct item *it, int32_t partition);
 void command_name_of(const struct item *it, struct command_name *out);
 
@@ -362,8 +378,8 @@ void command_name_of(const struct item *it, struct command_name *out);
 void publish_batch(struct batch *b);
 void publish_delivered(struct engine *e, uint64_t tag);
 void publish_rows(struct shard *s, const struct ledger_row *rows, size_t n, bool tracked);
-void publish_marks(struct pipe *p); /* writes idle shards' marks */
-void publish_forget(struct shard *s); /* what is on its way counts no more */
+void publish_marks(struct pipe *p);           /* writes idle shards' marks */
+void publish_forget(struct shard *s);         /* what is on its way counts no more */
 bool publish_has_room(const struct shard *s); /* more may be produced */
 
 /* The grown array or NULL; *cap in items. Memory from the heap, kept by the batch. */

@@ -40,7 +40,7 @@ bool err_wrap(struct err *err, const char *format, ...) printf_like(2, 3);
 void err_clear(struct err *err);
 
 enum err_class err_class(enum err_code code);
-const char *err_name(enum err_code code);  /* "pg.connection" */
+const char *err_name(enum err_code code); /* "pg.connection" */
 const char *err_hint(enum err_code code);
 const char *err_class_name(enum err_class class); /* "transient" */
 /* The reverse of err_name; ERR_INTERNAL for a name nobody knows. */

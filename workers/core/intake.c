@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-#define BATCH_BYTES (8u << 20) /* of records in one batch: parameters and memory have limits too */
-#define EFFECTS_MAX 10000     /* open at once; beyond it records are left unread */
+#define BATCH_BYTES                                                                                \
+    (8u << 20) /* of records in one batch: parameters and memory have limits too */
+#define EFFECTS_MAX 10000 /* open at once; beyond it records are left unread */
 
 void intake_free(struct intake *in)
 {
@@ -92,7 +93,8 @@ static bool take_tickets(struct batch *b, struct shard *s, int tier, size_t most
         if (s->tier_due[tier])
             metric_observe(METRIC_NOT_BEFORE_ERROR, NULL,
                            (double)(b->now_ms - s->tier_due[tier]) / 1e3);
-        if (!add(b, (struct intake){.kind = ITEM_TICKET, .shard = s, .msg = m, .position = 1 + tier}))
+        if (!add(b,
+                 (struct intake){.kind = ITEM_TICKET, .shard = s, .msg = m, .position = 1 + tier}))
             return false;
     }
     s->e->busy = true; /* more may be due */

@@ -101,12 +101,12 @@ static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct 
         {"group.instance.id", k->conf->instance_id},
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
-        {"auto.offset.reset", "error"},           /* H5 */
+        {"auto.offset.reset", "error"},             /* H5 */
         {"partition.assignment.strategy", "range"}, /* H2 */
         {"session.timeout.ms", "10000"},
         {"heartbeat.interval.ms", "3000"},
-        /* Shorter than the session: an offset commit that waits for a broker is gone before the group
-         * gives us a new member id, which would answer it with FENCED_INSTANCE_ID. */
+        /* Shorter than the session: an offset commit that waits for a broker is gone before the
+         * group gives us a new member id, which would answer it with FENCED_INSTANCE_ID. */
         {"socket.timeout.ms", "6000"},
         {"max.poll.interval.ms", "300000"},
         {"check.crcs", "true"},
@@ -138,7 +138,8 @@ static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct 
     rd_kafka_topic_partition_list_add(l, k->topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t e = rd_kafka_subscribe(k->consumer, l);
     rd_kafka_topic_partition_list_destroy(l);
-    return !e || err_set(err, ERR_KAFKA_FAILED, "subscribe to %s: %s", k->topic, rd_kafka_err2str(e));
+    return !e ||
+           err_set(err, ERR_KAFKA_FAILED, "subscribe to %s: %s", k->topic, rd_kafka_err2str(e));
 }
 
 static bool open_producer(struct kafka *k, struct err *err)
@@ -265,7 +266,8 @@ static void on_error(struct kafka *k, rd_kafka_t *rk, rd_kafka_resp_err_t code, 
     } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !k->down) {
         k->down = true;
         k->ops.brokers(k->ops.arg, false, text ? text : rd_kafka_err2str(code));
-    } else if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && code != RD_KAFKA_RESP_ERR__TRANSPORT) {
+    } else if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN &&
+               code != RD_KAFKA_RESP_ERR__TRANSPORT) {
         (void)err_set(&err, ERR_KAFKA_FAILED, "%s: %s", rd_kafka_err2name(code), text ? text : "");
         k->ops.trouble(k->ops.arg, &err); /* a lost connection alone is not worth a word */
     }
@@ -439,7 +441,8 @@ static rd_kafka_headers_t *headers_of(struct bytes b)
             break;
         const char *name = (const char *)b.p + at + 2;
         const uint8_t *v = b.p + at + 2 + name_n;
-        int32_t value_n = (int32_t)((uint32_t)v[0] << 24 | (uint32_t)v[1] << 16 | (uint32_t)v[2] << 8 | v[3]);
+        int32_t value_n =
+            (int32_t)((uint32_t)v[0] << 24 | (uint32_t)v[1] << 16 | (uint32_t)v[2] << 8 | v[3]);
         if (value_n > 0 && at + 6 + name_n + (size_t)value_n > b.n)
             break;
         rd_kafka_header_add(h, name, (ssize_t)name_n, value_n < 0 ? NULL : v + 4,
@@ -488,7 +491,8 @@ int kafka_topic_partitions(struct kafka *k, const char *topic, int ms, struct er
 {
     rd_kafka_topic_t *t = topic_handle(k, topic);
     const struct rd_kafka_metadata *md = NULL;
-    rd_kafka_resp_err_t e = t ? rd_kafka_metadata(k->producer, 0, t, &md, ms) : RD_KAFKA_RESP_ERR__FAIL;
+    rd_kafka_resp_err_t e =
+        t ? rd_kafka_metadata(k->producer, 0, t, &md, ms) : RD_KAFKA_RESP_ERR__FAIL;
     if (e) {
         (void)err_set(err, ERR_KAFKA_FAILED, "metadata of %s: %s", topic, rd_kafka_err2str(e));
         return -1;

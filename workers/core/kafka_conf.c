@@ -53,8 +53,8 @@ bool kafka_conf_producer(rd_kafka_conf_t *kc, struct err *err)
     static const struct pair rows[] = {
         {"enable.idempotence", "true"},
         {"acks", "all"},
-        {"message.timeout.ms", "0"},  /* H9: a timed-out delivery may be in the log */
-        {"max.in.flight", "1"},       /* H10: one refused message must not let others pass it */
+        {"message.timeout.ms", "0"}, /* H9: a timed-out delivery may be in the log */
+        {"max.in.flight", "1"},      /* H10: one refused message must not let others pass it */
         {"message.max.bytes", "1100000"},
         {"batch.size", "900000"}, /* below the topics' limit, which counts the whole batch */
         {"partitioner", "murmur2_random"},

@@ -214,7 +214,8 @@ void lane_load(struct batch *b)
 
 void lane_write(struct batch *b, int op, const struct pending *row)
 {
-    struct lane_write *w = grown(b->lane_writes, &b->lane_writes_cap, b->nlane_writes + 1, sizeof *w);
+    struct lane_write *w =
+        grown(b->lane_writes, &b->lane_writes_cap, b->nlane_writes + 1, sizeof *w);
     if (!w) {
         batch_fail(b, ERR_NO_MEMORY, "pending rows");
         return;

@@ -18,8 +18,10 @@
 
 void command_name_of(const struct item *it, struct command_name *out)
 {
-    *out = (struct command_name){.id = it->cmd.id, .correlation_id = it->cmd.correlation_id,
-                                 .type = it->cmd.type, .time_ms = it->cmd.time_ms};
+    *out = (struct command_name){.id = it->cmd.id,
+                                 .correlation_id = it->cmd.correlation_id,
+                                 .type = it->cmd.type,
+                                 .time_ms = it->cmd.time_ms};
     memcpy(out->digest, it->cmd.digest, 16);
 }
 
@@ -116,7 +118,8 @@ static char outcome_char(const char *outcome)
 }
 
 /* The key that keeps an event behind the other events of its root. */
-static struct bytes event_key(const struct item *it, const struct stream *stream, const char *subject)
+static struct bytes event_key(const struct item *it, const struct stream *stream,
+                              const char *subject)
 {
     if (stream->key)
         return (struct bytes){(const uint8_t *)stream->key, strlen(stream->key)};
@@ -250,7 +253,8 @@ static bool is_hop_header(const char *name)
 static void put_original(struct buf *h, const struct record *r, bool drop_hop)
 {
     for (size_t i = 0; r && i < r->nheaders; i++)
-        if ((!drop_hop || !is_hop_header(r->headers[i].name)) && strlen(r->headers[i].name) <= UINT16_MAX)
+        if ((!drop_hop || !is_hop_header(r->headers[i].name)) &&
+            strlen(r->headers[i].name) <= UINT16_MAX)
             header_put_bytes(h, r->headers[i].name, r->headers[i].value);
 }
 
@@ -272,7 +276,8 @@ void message_ticket(struct batch *b, struct item *it, const struct pending *row,
     put_original(&h, it->cmd.record, true);
     put_int(&h, "drawbridge-attempt", row->attempt);
     put_time(&h, "drawbridge-not-before", row->due_ms);
-    put_time(&h, "drawbridge-first-failed-at", row->first_failed_ms ? row->first_failed_ms : b->now_ms);
+    put_time(&h, "drawbridge-first-failed-at",
+             row->first_failed_ms ? row->first_failed_ms : b->now_ms);
     auto_buf struct buf why;
     buf_init(&why, 2048);
     buf_printf(&why, "%s: %s", row->error_code ? row->error_code : "unknown",
@@ -336,8 +341,11 @@ void message_retrying(struct batch *b, struct item *it, const struct pending *ro
         batch_fail(b, ERR_NO_MEMORY, "event");
         return;
     }
-    batch_event(b, it, &(struct event_out){.type = "command.retrying", .subject = it->cmd.subject,
-                                           .data = (const char *)d.p, .data_n = d.n});
+    batch_event(b, it,
+                &(struct event_out){.type = "command.retrying",
+                                    .subject = it->cmd.subject,
+                                    .data = (const char *)d.p,
+                                    .data_n = d.n});
 }
 
 size_t record_headers_bytes(const struct record *r)
@@ -396,8 +404,8 @@ static const char *problems_json(struct batch *b, const struct item *it)
     return text ? text : "[]";
 }
 
-static void dlq_headers(struct buf *h, struct batch *b, const struct item *it, const struct err *err,
-                        int attempts)
+static void dlq_headers(struct buf *h, struct batch *b, const struct item *it,
+                        const struct err *err, int attempts)
 {
     const struct record *r = it->cmd.record;
     char group[96];
@@ -422,7 +430,8 @@ static void dead_event(struct batch *b, struct item *it, const struct err *err, 
     const struct record *r = it->cmd.record;
     const char *subject = it->cmd.subject;
     if (!subject)
-        subject = arena_printf(b->arena, "record/%s.%d.%lld", r->topic, (int)r->partition, (long long)r->offset);
+        subject = arena_printf(b->arena, "record/%s.%d.%lld", r->topic, (int)r->partition,
+                               (long long)r->offset);
     auto_buf struct buf d;
     buf_init(&d, MESSAGE_MAX);
     buf_str(&d, "{");
@@ -441,16 +450,20 @@ static void dead_event(struct batch *b, struct item *it, const struct err *err, 
     put_key_str(&d, "message", err->message);
     buf_str(&d, ",");
     put_key_str(&d, "hint", err_hint(err->code));
-    buf_printf(&d, ",\"attempts\":%d,\"problems\":%s,\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld}",
-               attempts, problems, r->topic, (int)r->partition, (long long)r->offset);
+    buf_printf(
+        &d, ",\"attempts\":%d,\"problems\":%s,\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld}",
+        attempts, problems, r->topic, (int)r->partition, (long long)r->offset);
     if (!subject || !buf_ok(&d)) {
         batch_fail(b, ERR_NO_MEMORY, "event");
         return;
     }
     bool reuse = err->code == ERR_ID_REUSED; /* the id's own outcome is another's */
-    batch_event(b, it, &(struct event_out){.type = "command.dead", .subject = subject,
-                                           .data = (const char *)d.p, .data_n = d.n,
-                                           .outcome = reuse ? NULL : "dead"});
+    batch_event(b, it,
+                &(struct event_out){.type = "command.dead",
+                                    .subject = subject,
+                                    .data = (const char *)d.p,
+                                    .data_n = d.n,
+                                    .outcome = reuse ? NULL : "dead"});
 }
 
 /* Dead letters keep the bytes as they came, but for what no topic of ours could take: a record that
@@ -463,7 +476,8 @@ static bool cut_record(struct batch *b, struct item *it)
         return true;
     struct record *cut = arena_get(b->arena, sizeof *cut);
     struct header *sizes = arena_get(b->arena, sizeof *sizes);
-    char *text = arena_printf(b->arena, "key %zu, headers %zu, value %zu bytes", r->key.n, headers, r->value.n);
+    char *text = arena_printf(b->arena, "key %zu, headers %zu, value %zu bytes", r->key.n, headers,
+                              r->value.n);
     if (!cut || !sizes || !text) {
         batch_fail(b, ERR_NO_MEMORY, "dead letters");
         return false;
@@ -478,8 +492,8 @@ static bool cut_record(struct batch *b, struct item *it)
         cut->key.n = CUT_BYTES;
     if (cut->value.n > CUT_BYTES)
         cut->value.n = CUT_BYTES;
-    log_warn(&b->pipe->e->cx, "dead_letter.cut", KV_INT("partition", r->partition), KV_INT("offset", r->offset),
-             KV_STR("was", text));
+    log_warn(&b->pipe->e->cx, "dead_letter.cut", KV_INT("partition", r->partition),
+             KV_INT("offset", r->offset), KV_STR("was", text));
     it->cmd.record = cut;
     it->cmd.key = cut->key;
     return true;
@@ -497,7 +511,8 @@ void message_dead(struct batch *b, struct item *it, const struct err *err, int a
     }
     b->dead = dead;
     const char *problems = problems_json(b, it);
-    dead[b->ndead++] = (struct dead_row){.it = it, .err = *err, .attempts = attempts, .problems = problems};
+    dead[b->ndead++] =
+        (struct dead_row){.it = it, .err = *err, .attempts = attempts, .problems = problems};
     auto_buf struct buf h;
     buf_init(&h, MESSAGE_MAX);
     dlq_headers(&h, b, it, err, attempts);
@@ -512,6 +527,7 @@ void message_dead(struct batch *b, struct item *it, const struct err *err, int a
     dead_event(b, it, err, attempts, problems);
     metric_add(METRIC_DEAD_LETTERS, err_class_name(err_class(err->code)), 1);
     b->ended[ENDING_DEAD]++;
-    log_warn(&b->pipe->e->cx, "command.dead", KV_STR("command", it->cmd.id), KV_STR("type", it->cmd.type),
-             KV_STR("subject", it->cmd.subject), KV_INT("attempts", attempts), KV_ERR(err));
+    log_warn(&b->pipe->e->cx, "command.dead", KV_STR("command", it->cmd.id),
+             KV_STR("type", it->cmd.type), KV_STR("subject", it->cmd.subject),
+             KV_INT("attempts", attempts), KV_ERR(err));
 }

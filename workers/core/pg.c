@@ -179,7 +179,8 @@ static void on_timer(uv_timer_t *t)
         pg_reset(pg, "no answer within the connect time-out");
 }
 
-/* Ends every open segment as lost; the queue is emptied first, because a callback may queue again. */
+/* Ends every open segment as lost; the queue is emptied first, because a callback may queue again.
+ */
 static void fail_steps(struct pg *pg)
 {
     struct step *steps = pg->steps;
@@ -310,8 +311,8 @@ static void on_version(void *arg, const PGresult *r)
     if (have == want || pg->failed)
         return;
     pg->failed = true;
-    (void)err_set(&pg->failure.err, ERR_PG_SCHEMA, "the database has schema version %d, this program needs %d",
-                  (int)have, want);
+    (void)err_set(&pg->failure.err, ERR_PG_SCHEMA,
+                  "the database has schema version %d, this program needs %d", (int)have, want);
     memcpy(pg->failure.sqlstate, "DB008", 6);
 }
 
@@ -354,10 +355,18 @@ static void poll_connect(struct pg *pg)
 
 static void connect_now(struct pg *pg)
 {
-    const char *names[] = {"dbname", "connect_timeout", "tcp_user_timeout", "keepalives_idle",
-                           "keepalives_interval", "keepalives_count", "gssencmode", "options",
-                           "application_name", NULL};
-    const char *values[] = {pg->url, "5", "10000", "10", "5", "3", "disable", pg->options, "drawbridge", NULL}; /* H21 */
+    const char *names[] = {"dbname",
+                           "connect_timeout",
+                           "tcp_user_timeout",
+                           "keepalives_idle",
+                           "keepalives_interval",
+                           "keepalives_count",
+                           "gssencmode",
+                           "options",
+                           "application_name",
+                           NULL};
+    const char *values[] = {pg->url, "5",       "10000",     "10",         "5",
+                            "3",     "disable", pg->options, "drawbridge", NULL}; /* H21 */
     pg->conn = PQconnectStartParams(names, values, 1);
     pg->state = PG_CONNECTING;
     uv_timer_start(pg->timer, on_timer, CONNECT_MS, 0);
@@ -389,7 +398,8 @@ static void end_query(struct pg *pg, const PGresult *r)
         pg->prepared[s.id] = false;
     if (st == PGRES_TUPLES_OK || st == PGRES_COMMAND_OK) {
         /* H16: COMMIT of a failed block says OK with the tag ROLLBACK. */
-        if (!strcmp(PQcmdStatus((PGresult *)(uintptr_t)r), "ROLLBACK") && !pg->failed && s.arg == pg) {
+        if (!strcmp(PQcmdStatus((PGresult *)(uintptr_t)r), "ROLLBACK") && !pg->failed &&
+            s.arg == pg) {
             pg->failed = true;
             memcpy(pg->failure.sqlstate, "25P02", 6);
             (void)err_set(&pg->failure.err, ERR_PG_CONFLICT, "the commit rolled back");
@@ -401,7 +411,8 @@ static void end_query(struct pg *pg, const PGresult *r)
     }
 }
 
-/* Takes every result that is there. A callback may drop the connection: conn is checked each time. */
+/* Takes every result that is there. A callback may drop the connection: conn is checked each time.
+ */
 static void read_results(struct pg *pg)
 {
     while (pg->conn && !PQisBusy(pg->conn) && pg->count) {
@@ -460,12 +471,13 @@ struct pg *pg_new(uv_loop_t *loop, const char *url, const char *role, const stru
     struct pg *pg = calloc(1, sizeof *pg);
     uv_timer_t *timer = calloc(1, sizeof *timer);
     char options[512];
-    int n = snprintf(options, sizeof options,
-                     "%s%s -c statement_timeout=60s -c idle_in_transaction_session_timeout=10s"
-                     " -c lock_timeout=20s -c client_connection_check_interval=1s"
-                     " -c tcp_keepalives_idle=10 -c timezone=UTC -c plan_cache_mode=force_generic_plan"
-                     " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off",
-                     role ? "-c role=" : "", role ? role : "");
+    int n =
+        snprintf(options, sizeof options,
+                 "%s%s -c statement_timeout=60s -c idle_in_transaction_session_timeout=10s"
+                 " -c lock_timeout=20s -c client_connection_check_interval=1s"
+                 " -c tcp_keepalives_idle=10 -c timezone=UTC -c plan_cache_mode=force_generic_plan"
+                 " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off",
+                 role ? "-c role=" : "", role ? role : "");
     if (pg && timer && n < (int)sizeof options && (pg->url = strdup(url)) &&
         (pg->options = strdup(options))) {
         pg->loop = loop;
@@ -527,7 +539,8 @@ void pg_query(struct pg *pg, enum sql_id id, const struct args *args, pg_rows_fn
         ok = PQsendPrepare(pg->conn, sql_queries[id].name, sql_queries[id].text, 0, NULL) &&
              push(pg, (struct step){.prepares = true, .id = id});
     pg->prepared[id] = ok;
-    if (!ok || !PQsendQueryPrepared(pg->conn, sql_queries[id].name, n, values, lengths, formats, 1) ||
+    if (!ok ||
+        !PQsendQueryPrepared(pg->conn, sql_queries[id].name, n, values, lengths, formats, 1) ||
         !push(pg, (struct step){.rows = rows, .arg = arg}))
         go_down(pg, ok ? PQerrorMessage(pg->conn) : "parameters do not fit in memory");
 }

@@ -21,8 +21,8 @@
 struct pg;
 
 struct pg_failure {
-    bool lost;         /* the connection broke: nobody knows */
-    char sqlstate[6];  /* "" when lost */
+    bool lost;        /* the connection broke: nobody knows */
+    char sqlstate[6]; /* "" when lost */
     struct err err;
 };
 

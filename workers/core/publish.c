@@ -14,8 +14,8 @@ static uint64_t tag_of(const struct shard *s, int64_t seq)
            ((uint64_t)seq & 0xffffffffffULL);
 }
 
-#define FLIGHT_MAX 200000             /* rows of one shard on their way */
-#define FLIGHT_BYTES (64u << 20)      /* of all shards; the producer's queue holds four times that */
+#define FLIGHT_MAX 200000        /* rows of one shard on their way */
+#define FLIGHT_BYTES (64u << 20) /* of all shards; the producer's queue holds four times that */
 
 bool publish_has_room(const struct shard *s)
 {
@@ -36,7 +36,8 @@ static bool flight_push(struct shard *s, int64_t seq, size_t bytes)
         s->flight_head = 0;
         s->flight_cap = cap;
     }
-    s->flight[(s->flight_head + s->flight_n++) % s->flight_cap] = (struct inflight){.seq = seq, .bytes = (uint32_t)bytes};
+    s->flight[(s->flight_head + s->flight_n++) % s->flight_cap] =
+        (struct inflight){.seq = seq, .bytes = (uint32_t)bytes};
     s->e->flight_bytes += bytes;
     return true;
 }
@@ -99,7 +100,8 @@ static void produce(struct engine *e, const struct ledger_row *row, uint64_t tag
         return;
     /* Intake stops long before the local queue is full: a full queue is a broken producer, and
      * everything is read again from the ledger. */
-    if (!kafka_produce(e->kafka, row->topic, row->partition, row->key, row->value, row->headers, tag, &err))
+    if (!kafka_produce(e->kafka, row->topic, row->partition, row->key, row->value, row->headers,
+                       tag, &err))
         e->producer_broken = true;
 }
 

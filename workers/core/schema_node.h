@@ -12,8 +12,9 @@
 
 #define SCHEMA_NODES_MAX 4096
 #define SCHEMA_REQUIRED_MAX 64
-#define SCHEMA_IN_PLACE_MAX 64 /* allOf, $ref, … inside one another, at one place of the instance \
-                                */
+#define SCHEMA_IN_PLACE_MAX                                                                        \
+    64 /* allOf, $ref, … inside one another, at one place of the instance                        \
+        */
 
 enum json_kind {
     KIND_NULL = 1,

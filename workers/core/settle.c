@@ -74,7 +74,9 @@ static struct bytes headers_block(struct batch *b, const struct record *r)
     buf_init(&block, n + 1);
     for (size_t i = 0; i < r->nheaders; i++)
         header_put_bytes(&block, r->headers[i].name, r->headers[i].value);
-    void *copy = buf_ok(&block) ? arena_copy(b->arena, block.p ? (void *)block.p : "", block.n + !block.n) : NULL;
+    void *copy = buf_ok(&block)
+                     ? arena_copy(b->arena, block.p ? (void *)block.p : "", block.n + !block.n)
+                     : NULL;
     if (!copy)
         batch_fail(b, ERR_NO_MEMORY, "headers");
     return (struct bytes){copy, block.n};
@@ -112,16 +114,18 @@ static struct pending row_of(struct batch *b, struct item *it)
 static void close_row(struct batch *b, struct item *it);
 
 /* Keeps or makes the row, at the head of its lane: whoever comes later waits. */
-static void open_row(struct batch *b, struct item *it, struct pending *row, enum pending_state state,
-                     int64_t due_ms)
+static void open_row(struct batch *b, struct item *it, struct pending *row,
+                     enum pending_state state, int64_t due_ms)
 {
     row->subject = it->cmd.subject; /* which tickets and outcomes look it up by */
     struct lane *l = lane_of(b, it->shard, row->subject);
     if (!l)
         return;
-    bool stays = it->pending && it->pending->state != PENDING_SCHEDULED && !strcmp(it->pending->subject, row->subject);
+    bool stays = it->pending && it->pending->state != PENDING_SCHEDULED &&
+                 !strcmp(it->pending->subject, row->subject);
     if (it->pending && !stays)
-        close_row(b, it); /* a scheduled row, or one that waited behind another subject, comes home */
+        close_row(b,
+                  it); /* a scheduled row, or one that waited behind another subject, comes home */
     row->state = state;
     row->due_ms = due_ms;
     lane_write(b, stays ? LANE_UPDATE : LANE_INSERT, row);
@@ -153,7 +157,8 @@ static void follow(struct batch *b, struct item *it, const char *subject)
         return;
     if (l->rows >= LANE_ROWS_MAX || l->bytes >= LANE_BYTES_MAX) {
         struct err full = {0};
-        (void)err_set(&full, ERR_LANE_FULL, "%s has %lld commands waiting", subject, (long long)l->rows);
+        (void)err_set(&full, ERR_LANE_FULL, "%s has %lld commands waiting", subject,
+                      (long long)l->rows);
         message_dead(b, it, &full, 0);
         close_row(b, it);
         return;
@@ -355,8 +360,8 @@ static bool known_id(struct batch *b, struct item *it)
         return false;
     if (memcmp(mine && mine->insert ? mine->payload : row->payload, it->cmd.payload, 16)) {
         struct err reuse = {0};
-        (void)err_set(&reuse, ERR_ID_REUSED, "id %s of %s came before with other content", it->cmd.id,
-                      it->cmd.source);
+        (void)err_set(&reuse, ERR_ID_REUSED, "id %s of %s came before with other content",
+                      it->cmd.id, it->cmd.source);
         it->no_inbox = true;
         message_dead(b, it, &reuse, 0);
         return true;
@@ -384,12 +389,13 @@ static bool time_is_good(struct batch *b, struct item *it)
 {
     const struct conf *conf = b->pipe->e->conf;
     int64_t age = b->now_ms - it->cmd.time_ms;
-    if (age <= conf->inbox_horizon && age >= -SKEW_MS && it->cmd.not_before_ms - b->now_ms <= SCHEDULE_MAX_MS)
+    if (age <= conf->inbox_horizon && age >= -SKEW_MS &&
+        it->cmd.not_before_ms - b->now_ms <= SCHEDULE_MAX_MS)
         return true;
     it->no_inbox = true; /* there may be no partition for its day */
     bool schedule = age <= conf->inbox_horizon && age >= -SKEW_MS;
     const char *place = schedule ? "header drawbridge-not-before" : "header ce_time";
-    const char *what = schedule   ? "is more than 30 days ahead"
+    const char *what = schedule  ? "is more than 30 days ahead"
                        : age > 0 ? "is older than the inbox reaches back"
                                  : "is in the future";
     if (!it->problems && (it->problems = arena_get(b->arena, sizeof *it->problems)))

@@ -289,7 +289,8 @@ void shard_tick(struct shard *s)
         return;
     int64_t now_ms = clock_ms(s->e->clock);
     /* Not while rows read before still wait to be taken in: they would be read again and again. */
-    if (!s->timed_loading && !s->nresume && s->timed_horizon_ms < now_ms + TIMED_AHEAD_MS / 2 && s->pending_rows)
+    if (!s->timed_loading && !s->nresume && s->timed_horizon_ms < now_ms + TIMED_AHEAD_MS / 2 &&
+        s->pending_rows)
         load_due(s, now_ms);
     int64_t mono = clock_mono_us(s->e->clock);
     if (mono >= s->sweep_at_us && s->pending_rows) {
@@ -370,9 +371,13 @@ static void on_unpublished_rows(void *arg, const PGresult *res)
         return;
     for (int i = 0; i < PQntuples(res); i++) {
         bool own = pg_int8(res, i, 1);
-        struct ledger_row row = {.shard = r->s, .seq = pg_int8(res, i, 0), .topic = pg_text(res, i, 2),
-                                 .key = pg_bytes(res, i, 3), .headers = pg_bytes(res, i, 4),
-                                 .value = pg_bytes(res, i, 5), .partition = -1};
+        struct ledger_row row = {.shard = r->s,
+                                 .seq = pg_int8(res, i, 0),
+                                 .topic = pg_text(res, i, 2),
+                                 .key = pg_bytes(res, i, 3),
+                                 .headers = pg_bytes(res, i, 4),
+                                 .value = pg_bytes(res, i, 5),
+                                 .partition = -1};
         publish_rows(r->s, &row, 1, own);
         if (!own)
             continue;

@@ -1,4 +1,5 @@
-/* The main of every worker, to be read aloud: configuration, probe, engine, loop, close in reverse. */
+/* The main of every worker, to be read aloud: configuration, probe, engine, loop, close in reverse.
+ */
 #include "core/engine_internal.h"
 
 #include "core/http_probe.h"
@@ -72,10 +73,14 @@ static bool write_url(const struct worker *w, struct err *err)
 
 static bool open_probe(struct worker *w, struct err *err)
 {
-    struct http_probe_ops ops = {.worker = w->ops->name, .healthy = probe_healthy, .ready = probe_ready,
-                                 .before_metrics = probe_metrics, .arg = w};
+    struct http_probe_ops ops = {.worker = w->ops->name,
+                                 .healthy = probe_healthy,
+                                 .ready = probe_ready,
+                                 .before_metrics = probe_metrics,
+                                 .arg = w};
     int port = 0;
-    w->probe = http_probe_new(&w->loop, w->conf.metrics_host, (int)w->conf.metrics_port, &ops, &port, err);
+    w->probe =
+        http_probe_new(&w->loop, w->conf.metrics_host, (int)w->conf.metrics_port, &ops, &port, err);
     if (!w->probe)
         return false;
     snprintf(w->url, sizeof w->url, "http://%s:%d/metrics", w->conf.metrics_host, port);
@@ -97,13 +102,14 @@ static int usage(const struct worker_ops *ops)
 {
     auto_buf struct buf out;
     buf_init(&out, 1 << 20);
-    buf_printf(&out,
-               "drawbridge-%s %s: carries out the commands of topic %s\n\n"
-               "usage: drawbridge-%s [--config FILE] [--KEY=VALUE ...]\n"
-               "       drawbridge-%s --help | --version\n\n"
-               "Settings, in order of precedence: flag, environment (DRAWBRIDGE_KEY), --config FILE,\n"
-               "/etc/drawbridge/drawbridge.ini, default.\n\n",
-               ops->name, DRAWBRIDGE_VERSION, ops->topic, ops->name, ops->name);
+    buf_printf(
+        &out,
+        "drawbridge-%s %s: carries out the commands of topic %s\n\n"
+        "usage: drawbridge-%s [--config FILE] [--KEY=VALUE ...]\n"
+        "       drawbridge-%s --help | --version\n\n"
+        "Settings, in order of precedence: flag, environment (DRAWBRIDGE_KEY), --config FILE,\n"
+        "/etc/drawbridge/drawbridge.ini, default.\n\n",
+        ops->name, DRAWBRIDGE_VERSION, ops->topic, ops->name, ops->name);
     conf_help(&out);
     if (!buf_ok(&out) || fwrite(out.p, 1, out.n, stdout) != out.n)
         return 1;

@@ -152,7 +152,7 @@ struct outcome {
 /* One call of a driver: what an effect is once its plan is committed. */
 struct driver_call {
     enum effect_op op;
-    const char *driver; /* "wireguard" */
+    const char *driver;                         /* "wireguard" */
     const char *session_id, *user_id, *profile; /* copied by the driver where it needs them later */
     const char *client_public_key, *address, *instance_id;
     int attempt; /* 1 for the first try of this phase */

@@ -127,11 +127,11 @@ struct session_start {
  * user.inactive; concurrent quota 409 session.quota_concurrent (the user's active and idle
  * sessions: those in provisioning are about to be superseded); daily quota 429 session.quota_daily
  * (the day changes at midnight UTC);
- * a public key that a live session has 409 session.key_in_use. From here on a newer start wins: the user's sessions in
- * provisioning are superseded (marked cancelling). Capacity full or no free address: when a
- * session of the same user is cancelling, PLAN_LANE behind it (a superseding holds all the same),
- * else 429 capacity.exhausted or 503 address.exhausted. Then: *fresh filled, counters raised,
- * EVENT_SESSION_PROVISIONING, PLAN_EFFECT create. A refusal changes no row. */
+ * a public key that a live session has 409 session.key_in_use. From here on a newer start wins: the
+ * user's sessions in provisioning are superseded (marked cancelling). Capacity full or no free
+ * address: when a session of the same user is cancelling, PLAN_LANE behind it (a superseding holds
+ * all the same), else 429 capacity.exhausted or 503 address.exhausted. Then: *fresh filled,
+ * counters raised, EVENT_SESSION_PROVISIONING, PLAN_EFFECT create. A refusal changes no row. */
 void session_start(struct world *w, const struct session_start *cmd, int64_t now_ms,
                    struct plan *plan);
 
@@ -170,12 +170,12 @@ struct session_stop {
 
 /* session.stop (V-13), first time or its own pending row again. Not seen: a tombstone is left in
  * *fresh (terminated, cancelled), done with EVENT_SESSION_TERMINATED. userId is the owner, whoever
- * asks (it is the key that orders): another one is refused 404 session.unknown. terminated: 409 session.terminated (a tombstone too).
- * provisioning: marked cancelling with this command as `stop`, EVENT_SESSION_TERMINATING,
- * PLAN_HANDOVER. terminating and cancelling: 409 session.terminating (PLAN_NONE for the very stop
- * that waits there). terminating otherwise (this stop's own retry, or stuck): EFFECT_DELETE again;
- * a stuck one loses its error and starts a new stop budget. active, idle: terminating,
- * EVENT_SESSION_TERMINATING, EFFECT_DELETE. */
+ * asks (it is the key that orders): another one is refused 404 session.unknown. terminated: 409
+ * session.terminated (a tombstone too). provisioning: marked cancelling with this command as
+ * `stop`, EVENT_SESSION_TERMINATING, PLAN_HANDOVER. terminating and cancelling: 409
+ * session.terminating (PLAN_NONE for the very stop that waits there). terminating otherwise (this
+ * stop's own retry, or stuck): EFFECT_DELETE again; a stuck one loses its error and starts a new
+ * stop budget. active, idle: terminating, EVENT_SESSION_TERMINATING, EFFECT_DELETE. */
 void session_stop(struct world *w, const struct session_stop *cmd, int64_t now_ms,
                   struct plan *plan);
 

@@ -41,7 +41,8 @@ struct drivers *drivers_open(struct engine *e, struct err *err)
     d->running_max = engine_conf(e)->effects_max;
     for (; driver_types[d->n] && d->n < DRIVERS_MAX; d->n++) {
         d->rows[d->n].type = driver_types[d->n];
-        d->rows[d->n].open = driver_types[d->n]->open(engine_loop(e), engine_conf(e), &d->rows[d->n].why);
+        d->rows[d->n].open =
+            driver_types[d->n]->open(engine_loop(e), engine_conf(e), &d->rows[d->n].why);
         if (!d->rows[d->n].open)
             log_warn(engine_cx(e), "driver.closed", KV_STR("driver", driver_types[d->n]->name),
                      KV_ERR(&d->rows[d->n].why));
@@ -75,14 +76,19 @@ void drivers_close(struct drivers **p)
 /* ---- outcomes ------------------------------------------------------------------------------- */
 
 static const char *const result_names[] = {
-    [OUTCOME_OK] = "ok",               [OUTCOME_PENDING] = "pending",     [OUTCOME_TRANSIENT] = "transient",
-    [OUTCOME_THROTTLED] = "throttled", [OUTCOME_UNCERTAIN] = "uncertain", [OUTCOME_PERMANENT] = "permanent",
+    [OUTCOME_OK] = "ok",
+    [OUTCOME_PENDING] = "pending",
+    [OUTCOME_TRANSIENT] = "transient",
+    [OUTCOME_THROTTLED] = "throttled",
+    [OUTCOME_UNCERTAIN] = "uncertain",
+    [OUTCOME_PERMANENT] = "permanent",
 };
 
 /* One block: the struct, then its strings. */
 static struct outcome *outcome_copy(const struct outcome *o)
 {
-    const char *from[] = {o->instance_id, o->public_ip, o->server_public_key, o->endpoint, o->code, o->message};
+    const char *from[] = {o->instance_id, o->public_ip, o->server_public_key,
+                          o->endpoint,    o->code,      o->message};
     size_t n = sizeof *o;
     for (size_t i = 0; i < LEN(from); i++)
         n += from[i] ? strlen(from[i]) + 1 : 0;
@@ -154,7 +160,8 @@ static void start_waiting(struct drivers *d)
 
 static bool copy_call(struct run *r, const struct driver_call *c)
 {
-    const char *from[] = {c->session_id, c->user_id, c->profile, c->client_public_key, c->address, c->instance_id};
+    const char *from[] = {c->session_id,        c->user_id, c->profile,
+                          c->client_public_key, c->address, c->instance_id};
     r->call = *c;
     const char **to[] = {&r->call.session_id,        &r->call.user_id, &r->call.profile,
                          &r->call.client_public_key, &r->call.address, &r->call.instance_id};
@@ -175,9 +182,11 @@ static size_t index_of(const struct drivers *d, const char *name)
     return i;
 }
 
-static void refuse(struct drivers *d, uint64_t token, enum outcome_kind kind, const char *code, const char *message)
+static void refuse(struct drivers *d, uint64_t token, enum outcome_kind kind, const char *code,
+                   const char *message)
 {
-    struct outcome o = {.kind = kind, .rx_bytes = -1, .tx_bytes = -1, .code = code, .message = message};
+    struct outcome o = {
+        .kind = kind, .rx_bytes = -1, .tx_bytes = -1, .code = code, .message = message};
     metric_add(METRIC_EFFECTS, result_names[kind], 1);
     engine_effect_done(d->e, token, outcome_copy(&o), NULL);
 }

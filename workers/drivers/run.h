@@ -15,6 +15,7 @@ void drivers_close(struct drivers **d);
  * engine_effect_done(token). At most conf->effects_max run at once; the others wait in order. */
 void drivers_call(struct drivers *d, const struct driver_call *c, uint64_t token);
 /* The open driver and its type; NULL when there is none of that name. */
-struct driver *drivers_get(struct drivers *d, const char *name, const struct driver_type **out_type);
+struct driver *drivers_get(struct drivers *d, const char *name,
+                           const struct driver_type **out_type);
 size_t drivers_count(const struct drivers *d);
 struct driver *drivers_at(struct drivers *d, size_t i, const struct driver_type **out_type);

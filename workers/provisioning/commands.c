@@ -78,7 +78,8 @@ static void remove_user(struct provisioning *p, struct batch *b, struct item *it
     struct working_set *ws = resources_of(b);
     struct plan plan;
     (void)p;
-    user_remove(u->exists || u->dirty ? &u->user : NULL, u->live, u->nlive, &ws->deployment, batch_now_ms(b), &plan);
+    user_remove(u->exists || u->dirty ? &u->user : NULL, u->live, u->nlive, &ws->deployment,
+                batch_now_ms(b), &plan);
     if (plan.kind != PLAN_REFUSED)
         u->dirty = true;
     carry_plan(ws, it, &plan);
@@ -102,8 +103,8 @@ static struct session_start start_of(struct batch *b, const struct item *it)
 }
 
 /* The accepted session joins the set; its events point to the fresh row, which it now is. */
-static struct session_row *adopt(struct provisioning *p, struct batch *b, struct item *it, struct session *fresh,
-                                 struct plan *plan)
+static struct session_row *adopt(struct provisioning *p, struct batch *b, struct item *it,
+                                 struct session *fresh, struct plan *plan)
 {
     struct working_set *ws = resources_of(b);
     struct session_row *row = working_set_adopt(ws, fresh, shard_number(it->shard));
@@ -167,7 +168,8 @@ static void go_on(struct provisioning *p, struct batch *b, struct item *it)
 
 static bool is_first(const struct item *it)
 {
-    return !it->pending || it->pending->state == PENDING_FOLLOWER || it->pending->state == PENDING_SCHEDULED;
+    return !it->pending || it->pending->state == PENDING_FOLLOWER ||
+           it->pending->state == PENDING_SCHEDULED;
 }
 
 void provisioning_decide(struct provisioning *p, struct batch *b, struct item *it)

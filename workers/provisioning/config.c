@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static bool make_keys(struct provisioning *p, struct working_set *ws, struct session_row *row, struct err *err)
+static bool make_keys(struct provisioning *p, struct working_set *ws, struct session_row *row,
+                      struct err *err)
 {
     auto_secret struct secret *private_key = NULL;
     char public_key[WGKEY_TEXT];
@@ -24,8 +25,8 @@ static bool make_keys(struct provisioning *p, struct working_set *ws, struct ses
     return true;
 }
 
-bool provisioning_make_config(struct provisioning *p, struct working_set *ws, struct session_row *row,
-                              struct err *err)
+bool provisioning_make_config(struct provisioning *p, struct working_set *ws,
+                              struct session_row *row, struct err *err)
 {
     return row->session.client_public_key || make_keys(p, ws, row, err);
 }

@@ -7,7 +7,8 @@ static void *open_worker(struct engine *e, struct err *err)
 {
     struct provisioning *p = calloc(1, sizeof *p);
     if (p && resources_init(&p->resources, e, err) &&
-        (p->sealer = sealer_open(engine_conf(e)->master_key_file, err)) && (p->drivers = drivers_open(e, err)))
+        (p->sealer = sealer_open(engine_conf(e)->master_key_file, err)) &&
+        (p->drivers = drivers_open(e, err)))
         return p;
     if (p)
         sealer_free(&p->sealer);
@@ -31,7 +32,8 @@ static bool load(void *w, struct batch *b, bool locked, struct err *err)
         const struct item *it = batch_item(b, i);
         if (!it->decidable)
             continue;
-        bool starts = !strcmp(it->type->name, "session.start"), removes = !strcmp(it->type->name, "user.remove");
+        bool starts = !strcmp(it->type->name, "session.start"),
+             removes = !strcmp(it->type->name, "user.remove");
         const char *user = json_string_value(json_object_get(it->cmd.json, "userId"));
         if ((starts || removes) && user)
             (void)want_live(ws, user);

@@ -23,10 +23,11 @@ static void on_applied(void *arg, const struct err *err)
 {
     struct reconcile *r = arg;
     if (err)
-        log_warn(engine_cx(r->p->resources.e), "peers.not_applied", KV_INT("shard", r->shard), KV_INT("peers", r->n),
-                 KV_ERR(err));
+        log_warn(engine_cx(r->p->resources.e), "peers.not_applied", KV_INT("shard", r->shard),
+                 KV_INT("peers", r->n), KV_ERR(err));
     else
-        log_info(engine_cx(r->p->resources.e), "peers.applied", KV_INT("shard", r->shard), KV_INT("peers", r->n));
+        log_info(engine_cx(r->p->resources.e), "peers.applied", KV_INT("shard", r->shard),
+                 KV_INT("peers", r->n));
     reconcile_free(r);
 }
 

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const struct policy due_policy = {.delays_ms = {1000, 5000, 15000}, .on_death = DEATH_CONTINUE};
+static const struct policy due_policy = {.delays_ms = {1000, 5000, 15000},
+                                         .on_death = DEATH_CONTINUE};
 
 const struct command_type refresh_commands[] = {
     {"session.activity", "session", "sessionId", "userId", &due_policy, true},

@@ -9,9 +9,9 @@ struct scan;
 struct refresh {
     struct resources resources; /* first */
     struct drivers *drivers;
-    struct scan *scan;       /* the one under way */
-    int64_t next_period_ms;  /* when the counters are read again */
-    int64_t next_due_ms;     /* when the earliest session falls idle; 0: unknown */
+    struct scan *scan;      /* the one under way */
+    int64_t next_period_ms; /* when the counters are read again */
+    int64_t next_due_ms;    /* when the earliest session falls idle; 0: unknown */
 };
 
 extern const struct command_type refresh_commands[];

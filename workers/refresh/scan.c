@@ -1,6 +1,7 @@
 /* A scan: every traffic counter is read once, then the rows of the sessions that can fall idle;
  * what has moved, or has fallen due, becomes work of the session's shard, in that order, so that
- * nobody is shut down whose traffic has just been seen. The decision is made later, from the row. */
+ * nobody is shut down whose traffic has just been seen. The decision is made later, from the row.
+ */
 #include "refresh/refresh.h"
 
 #include <string.h>
@@ -24,8 +25,8 @@ static void scan_free(struct scan *s)
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-static void push(struct scan *s, int shard, const char *type, const char *id, const char *user, int64_t version,
-                 const struct sample *sample)
+static void push(struct scan *s, int shard, const char *type, const char *id, const char *user,
+                 int64_t version, const struct sample *sample)
 {
     struct engine *e = s->r->resources.e;
     char subject[128], work_id[192];
@@ -47,9 +48,12 @@ static void look(struct scan *s, const PGresult *res, int i)
     const char *id = pg_text(res, i, 0), *user = pg_text(res, i, 1), *key = pg_text(res, i, 4);
     int shard = (int)pg_int8(res, i, 2);
     int64_t now = clock_ms(engine_clock(r->resources.e)), version = pg_int8(res, i, 12);
-    struct session session = {.status = SESSION_ACTIVE, .last_activity_ms = pg_time(res, i, 6),
-                              .idle_timeout_minutes = (int)pg_int8(res, i, 7), .rx_bytes = pg_int8(res, i, 8),
-                              .tx_bytes = pg_int8(res, i, 9), .rx_mark = pg_int8(res, i, 10),
+    struct session session = {.status = SESSION_ACTIVE,
+                              .last_activity_ms = pg_time(res, i, 6),
+                              .idle_timeout_minutes = (int)pg_int8(res, i, 7),
+                              .rx_bytes = pg_int8(res, i, 8),
+                              .tx_bytes = pg_int8(res, i, 9),
+                              .rx_mark = pg_int8(res, i, 10),
                               .rx_mark_ms = pg_time(res, i, 11)};
     const struct sample *sample = key ? table_get(s->samples, key, strlen(key)) : NULL;
     if (sample && session_sampled(&session, sample, &r->resources.limits))
@@ -102,17 +106,22 @@ static void note_counters(struct scan *s, const struct driver_counter *rows, siz
 {
     int64_t now = clock_ms(engine_clock(s->r->resources.e));
     for (size_t i = 0; i < n; i++) {
-        struct sample *sample = rows[i].client_public_key ? arena_get(s->arena, sizeof *sample) : NULL;
+        struct sample *sample =
+            rows[i].client_public_key ? arena_get(s->arena, sizeof *sample) : NULL;
         if (!sample)
             continue;
-        *sample = (struct sample){.at_ms = now, .rx_bytes = rows[i].rx_bytes, .tx_bytes = rows[i].tx_bytes,
+        *sample = (struct sample){.at_ms = now,
+                                  .rx_bytes = rows[i].rx_bytes,
+                                  .tx_bytes = rows[i].tx_bytes,
                                   .handshake_ms = rows[i].handshake_ms};
         /* Without memory the session looks quiet in this scan; the next one tells. */
-        (void)!table_put(s->samples, rows[i].client_public_key, strlen(rows[i].client_public_key), sample);
+        (void)!table_put(s->samples, rows[i].client_public_key, strlen(rows[i].client_public_key),
+                         sample);
     }
 }
 
-static void on_counters(void *arg, const struct driver_counter *rows, size_t n, const struct err *err)
+static void on_counters(void *arg, const struct driver_counter *rows, size_t n,
+                        const struct err *err)
 {
     struct scan *s = arg;
     if (s->r && err)

@@ -8,8 +8,8 @@
 #include <sodium.h>
 #include <string.h>
 
-#define PROBES 4          /* random indexes per address wanted */
-#define SEARCH_MAX 65536  /* pools up to this size are searched whole when the probes fail */
+#define PROBES 4         /* random indexes per address wanted */
+#define SEARCH_MAX 65536 /* pools up to this size are searched whole when the probes fail */
 
 static void on_addresses(void *arg, const PGresult *r)
 {
@@ -48,7 +48,8 @@ void address_rows_load(struct working_set *ws, bool locked)
     struct args *a = batch_args(ws->b);
     args_text(a, ws->env->pool);
     bool whole = pool->size <= SEARCH_MAX;
-    ARGS_COLUMN(a, OID_INT8, whole ? 0 : n * PROBES, i, item_int8(a, (int64_t)random_below(pool->size)));
+    ARGS_COLUMN(a, OID_INT8, whole ? 0 : n * PROBES, i,
+                item_int8(a, (int64_t)random_below(pool->size)));
     args_int8(a, whole ? (int64_t)pool->size : 0);
     args_int8(a, (int64_t)n);
     pg_query(batch_pg(ws->b), locked ? SQL_ADDRESS_LOCK : SQL_ADDRESS_FREE, a, on_addresses, ws);

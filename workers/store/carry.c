@@ -10,15 +10,21 @@
 
 struct command_ref carry_ref(const struct item *it)
 {
-    struct command_ref c = {.id = it->cmd.id, .source = it->cmd.source, .type = it->cmd.type,
-                            .correlation_id = it->cmd.correlation_id, .time_ms = it->cmd.time_ms};
+    struct command_ref c = {.id = it->cmd.id,
+                            .source = it->cmd.source,
+                            .type = it->cmd.type,
+                            .correlation_id = it->cmd.correlation_id,
+                            .time_ms = it->cmd.time_ms};
     memcpy(c.digest, it->cmd.digest, sizeof c.digest);
     return c;
 }
 
 struct outcome carry_outcome(const struct item *it)
 {
-    struct outcome o = {.kind = OUTCOME_UNCERTAIN, .rx_bytes = -1, .tx_bytes = -1, .code = "provider.timeout",
+    struct outcome o = {.kind = OUTCOME_UNCERTAIN,
+                        .rx_bytes = -1,
+                        .tx_bytes = -1,
+                        .code = "provider.timeout",
                         .message = "the driver gave no answer"};
     if (it->blob)
         o = *(const struct outcome *)it->blob;
@@ -28,14 +34,18 @@ struct outcome carry_outcome(const struct item *it)
 
 bool carry_by_admin(const struct item *it)
 {
-    const char *kind = json_string_value(json_object_get(json_object_get(it->cmd.json, "requestedBy"), "kind"));
+    const char *kind =
+        json_string_value(json_object_get(json_object_get(it->cmd.json, "requestedBy"), "kind"));
     return kind && (!strcmp(kind, "admin") || !strcmp(kind, "system"));
 }
 
 /* ---- events -------------------------------------------------------------------------------- */
 
-static const char *const ending_names[] = {[END_NONE] = NULL, [END_DONE] = "done", [END_REFUSED] = "refused",
-                                           [END_CANCELLED] = "cancelled", [END_DEAD] = "dead"};
+static const char *const ending_names[] = {[END_NONE] = NULL,
+                                           [END_DONE] = "done",
+                                           [END_REFUSED] = "refused",
+                                           [END_CANCELLED] = "cancelled",
+                                           [END_DEAD] = "dead"};
 
 static const char *json_text(const json_t *json, const char *key)
 {
@@ -56,8 +66,8 @@ static void render(struct working_set *ws, const struct item *it, const struct p
         event_data_session(out, e);
         break;
     case EVENT_SESSION_REFUSED:
-        event_data_refused(out, json_text(it->cmd.json, "sessionId"), json_text(it->cmd.json, "userId"),
-                           &plan->refusal);
+        event_data_refused(out, json_text(it->cmd.json, "sessionId"),
+                           json_text(it->cmd.json, "userId"), &plan->refusal);
         break;
     case EVENT_USER_REFUSED:
         event_data_refused(out, NULL, json_text(it->cmd.json, "userId"), &plan->refusal);
@@ -70,8 +80,8 @@ static void render(struct working_set *ws, const struct item *it, const struct p
         break;
     case EVENT_COMMAND_CANCELLED: {
         const char *why = e->session ? session_reason_name((enum session_reason)e->reason) : NULL;
-        event_data_cancelled(out, e->ended.id ? e->ended.id : it->cmd.id, e->ended.id ? e->ended.type : it->cmd.type,
-                             why ? why : "cancelled");
+        event_data_cancelled(out, e->ended.id ? e->ended.id : it->cmd.id,
+                             e->ended.id ? e->ended.type : it->cmd.type, why ? why : "cancelled");
         break;
     }
     case EVENT_PERFORMANCE_THRESHOLD:
@@ -82,7 +92,8 @@ static void render(struct working_set *ws, const struct item *it, const struct p
     }
 }
 
-static const char *subject_of(struct working_set *ws, const struct item *it, const struct plan_event *e)
+static const char *subject_of(struct working_set *ws, const struct item *it,
+                              const struct plan_event *e)
 {
     if (e->session)
         return arena_printf(ws->arena, "session/%s", e->session->id);
@@ -134,12 +145,18 @@ static void carry_event(struct working_set *ws, struct item *it, const struct pl
         batch_fail(ws->b, ERR_NO_MEMORY, "event");
         return;
     }
-    struct command_name ended = {.id = e->ended.id, .correlation_id = e->ended.correlation_id, .type = e->ended.type,
+    struct command_name ended = {.id = e->ended.id,
+                                 .correlation_id = e->ended.correlation_id,
+                                 .type = e->ended.type,
                                  .time_ms = e->ended.time_ms};
     memcpy(ended.digest, e->ended.digest, sizeof ended.digest);
     batch_event(ws->b, it,
-                &(struct event_out){.type = event_kind_name(e->kind), .subject = subject, .stream = event_stream(e),
-                                    .data = (const char *)data.p, .data_n = data.n, .outcome = ending_names[e->ends],
+                &(struct event_out){.type = event_kind_name(e->kind),
+                                    .subject = subject,
+                                    .stream = event_stream(e),
+                                    .data = (const char *)data.p,
+                                    .data_n = data.n,
+                                    .outcome = ending_names[e->ends],
                                     .command = e->ended.id ? &ended : NULL});
     measure(e);
 }
@@ -171,11 +188,14 @@ static void note_failure(struct verdict *v, const struct plan *plan, enum err_co
         return;
     enum err_code code = code_of(plan->failure_code, otherwise);
     bool own_code = plan->failure_code && err_by_name(plan->failure_code) == code;
-    (void)err_set(&v->failure, code, "%s%s%s", own_code || !plan->failure_code ? "" : plan->failure_code,
-                  own_code || !plan->failure_code ? "" : ": ", plan->failure_message ? plan->failure_message : "");
+    (void)err_set(&v->failure, code, "%s%s%s",
+                  own_code || !plan->failure_code ? "" : plan->failure_code,
+                  own_code || !plan->failure_code ? "" : ": ",
+                  plan->failure_message ? plan->failure_message : "");
 }
 
-static void order_effect(struct working_set *ws, struct item *it, const struct plan *plan, struct verdict *v)
+static void order_effect(struct working_set *ws, struct item *it, const struct plan *plan,
+                         struct verdict *v)
 {
     struct driver_call *call = arena_get(ws->arena, sizeof *call);
     if (!call) {

@@ -22,7 +22,8 @@ static void on_deployment(void *arg, const PGresult *r)
 void deployment_row_load(struct working_set *ws, bool locked)
 {
     if (ws->want_deployment)
-        pg_query(batch_pg(ws->b), locked ? SQL_INFRASTRUCTURE_LOCK : SQL_INFRASTRUCTURE_FIND, NULL, on_deployment, ws);
+        pg_query(batch_pg(ws->b), locked ? SQL_INFRASTRUCTURE_LOCK : SQL_INFRASTRUCTURE_FIND, NULL,
+                 on_deployment, ws);
 }
 
 /* The batch's sum, so that a hot row is touched once; the guard refuses a raise over capacity. */

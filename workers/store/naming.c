@@ -12,7 +12,9 @@ struct namings {
     size_t n;
 };
 
-static const struct naming unnamed = {.type = "", .event_type = "config.unnamed", .outcome = "warning",
+static const struct naming unnamed = {.type = "",
+                                      .event_type = "config.unnamed",
+                                      .outcome = "warning",
                                       .message = "an event that this version has no name for"};
 
 static const struct schema_file *file_named(const char *name)
@@ -38,9 +40,11 @@ struct namings *namings_load(struct err *err)
         for (size_t i = 0; i < json_array_size(n->json); i++) {
             const json_t *row = json_array_get(n->json, i);
             struct naming *r = &n->rows[n->n];
-            *r = (struct naming){.type = text(row, "type"), .reason = text(row, "reason"),
+            *r = (struct naming){.type = text(row, "type"),
+                                 .reason = text(row, "reason"),
                                  .command_type = text(row, "commandType"),
-                                 .event_type = text(row, "eventType"), .outcome = text(row, "outcome"),
+                                 .event_type = text(row, "eventType"),
+                                 .outcome = text(row, "outcome"),
                                  .message = text(row, "message")};
             n->n += r->type && r->event_type && r->outcome && r->message;
         }
@@ -72,7 +76,8 @@ const struct naming *naming_find(const struct namings *n, const char *type, cons
     const char *reason = text(data, "reason"), *command_type = text(data, "commandType");
     for (size_t i = 0; type && i < n->n; i++) {
         const struct naming *r = &n->rows[i];
-        if (!strcmp(r->type, type) && fits(r->reason, reason) && fits(r->command_type, command_type))
+        if (!strcmp(r->type, type) && fits(r->reason, reason) &&
+            fits(r->command_type, command_type))
             return r;
     }
     return NULL;

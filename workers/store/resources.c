@@ -7,7 +7,8 @@ bool resources_init(struct resources *r, struct engine *e, struct err *err)
     const struct conf *c = engine_conf(e);
     r->e = e;
     if (!address_pool_parse(c->address_pool, &r->pool))
-        return err_set(err, ERR_CONF_INVALID, "address_pool: %s is no network with room for clients", c->address_pool);
+        return err_set(err, ERR_CONF_INVALID,
+                       "address_pool: %s is no network with room for clients", c->address_pool);
     r->limits = (struct limits){
         .default_idle_timeout_minutes = (int)(c->idle_timeout / 60000),
         .keepalive_s = (int)c->keepalive,
@@ -18,7 +19,8 @@ bool resources_init(struct resources *r, struct engine *e, struct err *err)
         .default_allowed_ips = c->allowed_ips,
         .default_dns_servers = c->dns_servers,
     };
-    r->env = (struct store_env){.pool = c->address_pool, .pool_parsed = &r->pool, .limits = &r->limits};
+    r->env =
+        (struct store_env){.pool = c->address_pool, .pool_parsed = &r->pool, .limits = &r->limits};
     return true;
 }
 
@@ -43,7 +45,9 @@ struct working_set *resources_want(struct resources *r, struct batch *b)
             (void)want_user(ws, subject + 5);
         if (session)
             (void)want_session(ws, session);
-        const char *key = it->decidable ? arena_strn(batch_arena(b), (const char *)it->cmd.key.p, it->cmd.key.n) : NULL;
+        const char *key =
+            it->decidable ? arena_strn(batch_arena(b), (const char *)it->cmd.key.p, it->cmd.key.n)
+                          : NULL;
         if (key)
             (void)want_user(ws, key);
         ws->want_deployment |= it->decidable && session;
@@ -54,7 +58,8 @@ struct working_set *resources_want(struct resources *r, struct batch *b)
 struct world resources_world(struct resources *r, struct batch *b, struct item *it)
 {
     struct working_set *ws = batch_user(b);
-    struct world w = {.deployment = &ws->deployment, .limits = &r->limits, .command = carry_ref(it)};
+    struct world w = {
+        .deployment = &ws->deployment, .limits = &r->limits, .command = carry_ref(it)};
     const char *id = resources_session_id(it);
     struct session_row *s = id ? session_row_get(ws, id) : NULL;
     if (s && (s->exists || s->dirty))

@@ -2,8 +2,8 @@
  * store from the configuration, the reads of a batch, and small readers of command data. */
 #pragma once
 
-#include "store/carry.h"
 #include "domain/address.h"
+#include "store/carry.h"
 
 struct resources {
     struct engine *e;

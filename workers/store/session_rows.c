@@ -52,7 +52,8 @@ static void read_session(struct working_set *ws, const PGresult *r, int i, struc
     s->id = row_text(ws, r, i, 0);
     s->user_id = row_text(ws, r, i, 1);
     row->shard = (int)pg_int8(r, i, 2);
-    if (!session_status_parse(pg_text(r, i, 3), &s->status) || !session_reason_parse(pg_text(r, i, 4), &s->reason))
+    if (!session_status_parse(pg_text(r, i, 3), &s->status) ||
+        !session_reason_parse(pg_text(r, i, 4), &s->reason))
         batch_fail(ws->b, ERR_PG_SCHEMA, "a session's status is unknown to this version");
     s->cancelling = pg_int8(r, i, 5);
     s->tombstone = pg_int8(r, i, 6);
@@ -128,7 +129,8 @@ void session_rows_load(struct working_set *ws, bool locked)
     size_t n = table_count(ws->sessions), users = table_count(ws->users), live = 0;
     struct args *a = batch_args(ws->b);
     ARGS_COLUMN(a, OID_TEXT, n, i,
-                item_textn(a, (const char *)table_at(ws->sessions, i)->key.p, table_at(ws->sessions, i)->key.n));
+                item_textn(a, (const char *)table_at(ws->sessions, i)->key.p,
+                           table_at(ws->sessions, i)->key.n));
     args_array(a, OID_TEXT);
     for (size_t i = 0; i < users; i++) {
         const struct table_row *u = table_at(ws->users, i);
@@ -136,8 +138,9 @@ void session_rows_load(struct working_set *ws, bool locked)
             item_textn(a, (const char *)u->key.p, u->key.n), live++;
     }
     args_array_end(a);
-    ARGS_COLUMN(a, OID_TEXT, table_count(ws->keys), i,
-                item_textn(a, (const char *)table_at(ws->keys, i)->key.p, table_at(ws->keys, i)->key.n));
+    ARGS_COLUMN(
+        a, OID_TEXT, table_count(ws->keys), i,
+        item_textn(a, (const char *)table_at(ws->keys, i)->key.p, table_at(ws->keys, i)->key.n));
     if (n || live)
         pg_query(batch_pg(ws->b), locked ? SQL_SESSION_LOCK : SQL_SESSION_FIND, a, on_sessions, ws);
 }
@@ -195,7 +198,8 @@ static void put_rest(struct working_set *ws, struct args *a, size_t all)
     SESSION_COLUMN(a, OID_INT8, item_int8(a, s->rx_mark));
     SESSION_COLUMN(a, OID_TIMESTAMPTZ, item_time(a, s->rx_mark_ms));
     SESSION_COLUMN(a, OID_TEXT, item_text(a, stop_text(ws, &s->stop)));
-    SESSION_COLUMN(a, OID_BYTEA, item_bytes(a, (struct bytes){s->start_digest, sizeof s->start_digest}));
+    SESSION_COLUMN(a, OID_BYTEA,
+                   item_bytes(a, (struct bytes){s->start_digest, sizeof s->start_digest}));
     SESSION_COLUMN(a, OID_INT8, item_int8(a, row->version + 1));
     SESSION_COLUMN(a, OID_INT8, item_int8(a, row->stream.sequence));
     SESSION_COLUMN(a, OID_TEXT, item_text(a, row->stream.consumer));

@@ -41,8 +41,9 @@ void user_rows_load(struct working_set *ws, bool locked)
     if (!n)
         return;
     struct args *a = batch_args(ws->b);
-    ARGS_COLUMN(a, OID_TEXT, n, i,
-                item_textn(a, (const char *)table_at(ws->users, i)->key.p, table_at(ws->users, i)->key.n));
+    ARGS_COLUMN(
+        a, OID_TEXT, n, i,
+        item_textn(a, (const char *)table_at(ws->users, i)->key.p, table_at(ws->users, i)->key.n));
     pg_query(batch_pg(ws->b), locked ? SQL_USER_LOCK : SQL_USER_FIND, a, on_users, ws);
 }
 

@@ -26,11 +26,11 @@ struct session_row {
     int64_t version;
     bool exists, dirty;
     int shard;
-    bool had_address;          /* as loaded */
-    bool new_config;           /* a configuration is to be made (a start was accepted) */
-    bool config_active;        /* the server's key and endpoint are known now */
-    bool config_over;          /* it ended: the configuration expires */
-    struct bytes sealed_key;   /* of new_config; p NULL: the client's own key */
+    bool had_address;        /* as loaded */
+    bool new_config;         /* a configuration is to be made (a start was accepted) */
+    bool config_active;      /* the server's key and endpoint are known now */
+    bool config_over;        /* it ended: the configuration expires */
+    struct bytes sealed_key; /* of new_config; p NULL: the client's own key */
 };
 
 struct working_set {
@@ -48,8 +48,8 @@ struct working_set {
 
 /* What the store knows beside the database: once per worker. */
 struct store_env {
-    const char *pool;            /* CIDR, as configured */
-    const void *pool_parsed;     /* struct address_pool * */
+    const char *pool;        /* CIDR, as configured */
+    const void *pool_parsed; /* struct address_pool * */
     const struct limits *limits;
 };
 

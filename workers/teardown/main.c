@@ -44,16 +44,19 @@ static enum session_reason reason_of(const struct item *it)
 {
     const char *text = json_string_value(json_object_get(it->cmd.json, "reason"));
     enum session_reason r;
-    bool ours = text && !strncmp(it->cmd.source, "/drawbridge/", 12) && session_reason_parse(text, &r);
+    bool ours =
+        text && !strncmp(it->cmd.source, "/drawbridge/", 12) && session_reason_parse(text, &r);
     return ours ? r : REASON_STOPPED;
 }
 
-static void stop(struct teardown *t, struct batch *b, struct item *it, struct world *w, struct plan *plan)
+static void stop(struct teardown *t, struct batch *b, struct item *it, struct world *w,
+                 struct plan *plan)
 {
-    struct session_stop cmd = {.session_id = json_string_value(json_object_get(it->cmd.json, "sessionId")),
-                               .user_id = json_string_value(json_object_get(it->cmd.json, "userId")),
-                               .reason = json_string_value(json_object_get(it->cmd.json, "reason")),
-                               .as = reason_of(it)};
+    struct session_stop cmd = {
+        .session_id = json_string_value(json_object_get(it->cmd.json, "sessionId")),
+        .user_id = json_string_value(json_object_get(it->cmd.json, "userId")),
+        .reason = json_string_value(json_object_get(it->cmd.json, "reason")),
+        .as = reason_of(it)};
     struct session fresh = {0};
     (void)t;
     w->fresh = &fresh;
