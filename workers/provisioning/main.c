@@ -51,18 +51,6 @@ static void decide(void *w, struct batch *b, struct item *it)
     provisioning_decide(w, b, it);
 }
 
-static struct stream *stream(void *w, struct batch *b, const char *subject)
-{
-    (void)w;
-    return working_set_stream(resources_of(b), subject);
-}
-
-static bool commit(void *w, struct batch *b, bool last, struct err *err)
-{
-    (void)w;
-    return working_set_commit(resources_of(b), last, err);
-}
-
 static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
 {
     (void)it;
@@ -88,8 +76,8 @@ int main(int argc, char **argv)
         .close = close_worker,
         .load = load,
         .decide = decide,
-        .stream = stream,
-        .commit = commit,
+        .stream = resources_stream,
+        .commit = resources_commit,
         .effect = start_effect,
         .shard_opened = shard_opened,
     };

@@ -50,18 +50,6 @@ static void decide(void *w, struct batch *b, struct item *it)
     carry_plan(resources_of(b), it, &plan);
 }
 
-static struct stream *stream(void *w, struct batch *b, const char *subject)
-{
-    (void)w;
-    return working_set_stream(resources_of(b), subject);
-}
-
-static bool commit(void *w, struct batch *b, bool last, struct err *err)
-{
-    (void)w;
-    return working_set_commit(resources_of(b), last, err);
-}
-
 static void tick(void *w)
 {
     refresh_tick(w);
@@ -86,8 +74,8 @@ int main(int argc, char **argv)
         .close = close_worker,
         .load = load,
         .decide = decide,
-        .stream = stream,
-        .commit = commit,
+        .stream = resources_stream,
+        .commit = resources_commit,
         .shards_closed = shards_closed,
         .tick = tick,
     };

@@ -29,6 +29,18 @@ struct working_set *resources_of(struct batch *b)
     return batch_user(b);
 }
 
+struct stream *resources_stream(void *w, struct batch *b, const char *subject)
+{
+    (void)w;
+    return working_set_stream(resources_of(b), subject);
+}
+
+bool resources_commit(void *w, struct batch *b, bool last, struct err *err)
+{
+    (void)w;
+    return working_set_commit(resources_of(b), last, err);
+}
+
 const char *resources_session_id(const struct item *it)
 {
     return it->cmd.subject && !strncmp(it->cmd.subject, "session/", 8) ? it->cmd.subject + 8 : NULL;

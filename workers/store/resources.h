@@ -18,6 +18,9 @@ must_check bool resources_init(struct resources *r, struct engine *e, struct err
  * that its keys name. The worker asks for more (live sessions, addresses), then loads. */
 struct working_set *resources_want(struct resources *r, struct batch *b);
 struct working_set *resources_of(struct batch *b);
+/* The hooks `stream` and `commit` of a worker whose batches carry a working set. */
+struct stream *resources_stream(void *w, struct batch *b, const char *subject);
+must_check bool resources_commit(void *w, struct batch *b, bool last, struct err *err);
 
 /* Session id of a session subject, or NULL. */
 const char *resources_session_id(const struct item *it);

@@ -16,3 +16,5 @@ void deployment_row_commit(struct working_set *ws);
 /* A text column copied into the arena; NULL for NULL. */
 const char *row_text(struct working_set *ws, const PGresult *r, int row, int col);
 void row_stream(struct working_set *ws, const PGresult *r, int row, int col, struct stream *out);
+/* Among the user's live sessions; false: no memory, the batch has failed. */
+bool user_row_live_add(struct working_set *ws, struct user_row *u, struct session *session);

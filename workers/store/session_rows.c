@@ -95,19 +95,7 @@ static void add_live(struct working_set *ws, struct session_row *row)
     struct user_row *u = user_row_get(ws, row->session.user_id);
     if (!u || !u->want_live || row->session.status == SESSION_TERMINATED)
         return;
-    if (u->nlive == u->live_cap) {
-        size_t cap = u->live_cap ? u->live_cap * 2 : 8;
-        struct session **more = arena_array(ws->arena, cap, sizeof *more);
-        if (!more) {
-            batch_fail(ws->b, ERR_NO_MEMORY, "rows");
-            return;
-        }
-        if (u->nlive)
-            memcpy(more, u->live, u->nlive * sizeof *more);
-        u->live = more;
-        u->live_cap = cap;
-    }
-    u->live[u->nlive++] = &row->session;
+    (void)user_row_live_add(ws, u, &row->session); /* the batch has failed otherwise */
 }
 
 static void on_sessions(void *arg, const PGresult *r)

@@ -112,6 +112,24 @@ const char *working_set_address(struct working_set *ws)
     return ws->next_address < ws->naddresses ? ws->addresses[ws->next_address] : NULL;
 }
 
+bool user_row_live_add(struct working_set *ws, struct user_row *u, struct session *session)
+{
+    if (u->nlive == u->live_cap) {
+        size_t cap = u->live_cap ? u->live_cap * 2 : 8;
+        struct session **more = arena_array(ws->arena, cap, sizeof *more);
+        if (!more) {
+            batch_fail(ws->b, ERR_NO_MEMORY, "rows");
+            return false;
+        }
+        if (u->nlive)
+            memcpy(more, u->live, u->nlive * sizeof *more);
+        u->live = more;
+        u->live_cap = cap;
+    }
+    u->live[u->nlive++] = session;
+    return true;
+}
+
 struct session_row *working_set_adopt(struct working_set *ws, struct session *fresh, int shard)
 {
     struct session_row *s = want_session(ws, fresh->id);
@@ -127,20 +145,7 @@ struct session_row *working_set_adopt(struct working_set *ws, struct session *fr
         ws->next_address++;
     if (!u || fresh->status == SESSION_TERMINATED)
         return s;
-    if (u->nlive == u->live_cap) {
-        size_t cap = u->live_cap ? u->live_cap * 2 : 8;
-        struct session **more = arena_array(ws->arena, cap, sizeof *more);
-        if (!more) {
-            batch_fail(ws->b, ERR_NO_MEMORY, "rows");
-            return NULL;
-        }
-        if (u->nlive)
-            memcpy(more, u->live, u->nlive * sizeof *more);
-        u->live = more;
-        u->live_cap = cap;
-    }
-    u->live[u->nlive++] = &s->session;
-    return s;
+    return user_row_live_add(ws, u, &s->session) ? s : NULL;
 }
 
 /* An event about a row raises the row's sequence, whoever decided it. */

@@ -97,18 +97,6 @@ static void decide(void *w, struct batch *b, struct item *it)
     carry_plan(resources_of(b), it, &plan);
 }
 
-static struct stream *stream(void *w, struct batch *b, const char *subject)
-{
-    (void)w;
-    return working_set_stream(resources_of(b), subject);
-}
-
-static bool commit(void *w, struct batch *b, bool last, struct err *err)
-{
-    (void)w;
-    return working_set_commit(resources_of(b), last, err);
-}
-
 static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
 {
     (void)it;
@@ -126,8 +114,8 @@ int main(int argc, char **argv)
         .close = close_worker,
         .load = load,
         .decide = decide,
-        .stream = stream,
-        .commit = commit,
+        .stream = resources_stream,
+        .commit = resources_commit,
         .effect = start_effect,
     };
     return worker_main(argc, argv, &ops);
