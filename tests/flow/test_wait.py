@@ -79,6 +79,7 @@ def test_the_same_id_sent_again_gets_the_same_answer(client, stack):
     again = send(stack, "user.put", data, "--id", id, "--time", now, "--wait=20")
     assert again.returncode == 0, again.stderr
     assert stack.value("SELECT sequence FROM users WHERE id = %s", name) == 1
+    client.wait_event(lambda e: e.causation == id and e.outcome)  # it reads on its own
     assert len({e.id for e in client.events if e.causation == id and e.outcome}) == 1
 
 
