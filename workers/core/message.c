@@ -71,18 +71,6 @@ const struct stream *batch_stray(struct batch *b, const char *subject)
 
 /* ---- headers ------------------------------------------------------------------------------- */
 
-static void put_time(struct buf *h, const char *name, int64_t ms)
-{
-    char text[25];
-    clock_format(ms, text);
-    header_put(h, name, text);
-}
-
-static void put_int(struct buf *h, const char *name, int64_t v)
-{
-    header_put_int(h, name, v);
-}
-
 static void put_if(struct buf *h, const char *name, const char *value)
 {
     if (value)
@@ -152,8 +140,8 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     header_put(&h, "ce_source", e->source);
     header_put(&h, "ce_type", type);
     header_put(&h, "ce_subject", ev->subject);
-    put_time(&h, "ce_time", b->now_ms);
-    put_int(&h, "ce_sequence", stream->sequence + 1);
+    header_put_time(&h, "ce_time", b->now_ms);
+    header_put_int(&h, "ce_sequence", stream->sequence + 1);
     put_if(&h, "ce_correlationid", cause->correlation_id ? cause->correlation_id : cause->id);
     put_if(&h, "ce_causationid", cause->id);
     put_if(&h, "ce_tenant", it->cmd.tenant);
@@ -203,7 +191,7 @@ void batch_command(struct batch *b, struct item *it, const char *topic, const ch
     header_put(&h, "ce_source", e->source);
     header_put(&h, "ce_type", full);
     header_put(&h, "ce_subject", subject);
-    put_time(&h, "ce_time", b->now_ms);
+    header_put_time(&h, "ce_time", b->now_ms);
     put_if(&h, "ce_correlationid", it->cmd.correlation_id ? it->cmd.correlation_id : it->cmd.id);
     put_if(&h, "ce_causationid", it->cmd.id);
     put_if(&h, "ce_tenant", it->cmd.tenant);
@@ -274,10 +262,10 @@ void message_ticket(struct batch *b, struct item *it, const struct pending *row,
     auto_buf struct buf h;
     buf_init(&h, MESSAGE_MAX);
     put_original(&h, it->cmd.record, true);
-    put_int(&h, "drawbridge-attempt", row->attempt);
-    put_time(&h, "drawbridge-not-before", row->due_ms);
-    put_time(&h, "drawbridge-first-failed-at",
-             row->first_failed_ms ? row->first_failed_ms : b->now_ms);
+    header_put_int(&h, "drawbridge-attempt", row->attempt);
+    header_put_time(&h, "drawbridge-not-before", row->due_ms);
+    header_put_time(&h, "drawbridge-first-failed-at",
+                    row->first_failed_ms ? row->first_failed_ms : b->now_ms);
     auto_buf struct buf why;
     buf_init(&why, 2048);
     buf_printf(&why, "%s: %s", row->error_code ? row->error_code : "unknown",
@@ -412,15 +400,15 @@ static void dlq_headers(struct buf *h, struct batch *b, const struct item *it,
     snprintf(group, sizeof group, "drawbridge.%s", b->pipe->e->ops->name);
     put_original(h, r, false);
     header_put(h, "__dlq.errors.topic", r->topic);
-    put_int(h, "__dlq.errors.partition", r->partition);
-    put_int(h, "__dlq.errors.offset", r->offset);
+    header_put_int(h, "__dlq.errors.partition", r->partition);
+    header_put_int(h, "__dlq.errors.offset", r->offset);
     header_put(h, "__dlq.errors.group", group);
-    put_int(h, "__dlq.errors.delivery.count", attempts ? attempts : 1);
+    header_put_int(h, "__dlq.errors.delivery.count", attempts ? attempts : 1);
     header_put(h, "__dlq.errors.message", err->message);
     header_put(h, "drawbridge-failure-class", err_class_name(err_class(err->code)));
     header_put(h, "drawbridge-reason", err_name(err->code));
     if (r->timestamp_ms > 0)
-        put_time(h, "drawbridge-original-time", r->timestamp_ms);
+        header_put_time(h, "drawbridge-original-time", r->timestamp_ms);
     header_put(h, "drawbridge-worker-version", DRAWBRIDGE_VERSION);
 }
 
