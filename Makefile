@@ -58,7 +58,7 @@ HARDEN := $(if $(SAN)$(findstring -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=3 -fstack-cl
   $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
   $(if $(FUZZ),-fsanitize=fuzzer-no-link)
-CPPFLAGS += -D_GNU_SOURCE $(if $(TESTABLE),-DDRAWBRIDGE_TESTABLE) -I workers -I $(BUILD)/gen $(PKG_CFLAGS)
+CPPFLAGS += -D_GNU_SOURCE $(if $(TESTABLE),-DDRAWBRIDGE_TESTABLE -DDRAWBRIDGE_FAILPOINTS) -I workers -I $(BUILD)/gen $(PKG_CFLAGS)
 C_FLAGS := -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) -fPIE -ffile-prefix-map=$(CURDIR)=.
 LD_FLAGS := $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 
