@@ -11,10 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-const int64_t tier_delay_ms[TIERS] = {1000,  2000,   4000,   5000,   15000,
-                                      60000, 300000, 900000, 3600000};
-const char *const tier_names[TIERS] = {"1s", "2s", "4s", "5s", "15s", "1m", "5m", "15m", "1h"};
-
 #define SECOND_US 1000000
 #define MARK_US 200000
 #define REVOKE_US (3 * SECOND_US)

@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/pg.h"
 #include "core/problem.h"
+#include "core/retry.h"
 #include "core/table.h"
 
 #include <uv.h>
@@ -25,23 +26,6 @@ struct shard;
 struct batch;
 
 /* ---- what a worker declares ---------------------------------------------------------------- */
-
-#define TIERS 9
-extern const int64_t tier_delay_ms[TIERS]; /* 1s 2s 4s 5s 15s 1m 5m 15m 1h */
-extern const char *const tier_names[TIERS];
-
-#define DELAYS_MAX 8
-
-enum on_death { DEATH_CONTINUE, DEATH_HOLD };
-
-/* Attempts and back-off of a command type (Q-11): the first try at once, then one more after each
- * delay; each delay must be one of tier_delay_ms. */
-struct policy {
-    int64_t delays_ms[DELAYS_MAX];      /* ends at the first 0 */
-    int64_t undo_delays_ms[DELAYS_MAX]; /* the same while compensating */
-    int64_t deadline_ms;                /* from acceptance; 0: none */
-    enum on_death on_death;             /* what its death means for the followers */
-};
 
 struct command_type {
     const char *name;          /* "session.start" */
@@ -124,8 +108,9 @@ struct item {
     const struct command_type *type;
     struct pending *pending; /* the command's open row; NULL for records and ITEM_DUE */
     void *blob;
-    int attempt; /* 1 for the first try; counted anew while compensating */
-    bool last;   /* no attempt is left after this one */
+    int attempt;       /* 1 for the first try; counted anew while compensating */
+    bool last;         /* no attempt is left after this one */
+    int64_t latest_ms; /* nor would there be one when it were due after this; INT64_MAX: any time */
     bool compensating, resumed;
     bool decidable; /* goes to ops->decide; load must fetch what it needs */
     bool no_inbox;  /* has no inbox row: not a command, or one without a usable id */

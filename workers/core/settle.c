@@ -175,25 +175,20 @@ static void follow(struct batch *b, struct item *it, const char *subject)
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
 
-static int delays_n(const int64_t *delays)
+static struct attempt attempt_of(const struct batch *b, const struct item *it)
 {
-    int n = 0;
-    while (n < DELAYS_MAX && delays[n])
-        n++;
-    return n;
+    return (struct attempt){.number = it->attempt,
+                            .compensating = it->compensating,
+                            .accepted_ms = it->pending ? it->pending->accepted_ms : b->now_ms,
+                            .expiry_ms = it->cmd.expiry_ms};
 }
 
-static const int64_t *delays_of(const struct item *it)
+static unsigned tiers_of(const struct shard *s)
 {
-    return it->compensating ? it->type->policy->undo_delays_ms : it->type->policy->delays_ms;
-}
-
-static int tier_of(int64_t delay_ms)
-{
+    unsigned tiers = 0;
     for (int t = 0; t < TIERS; t++)
-        if (tier_delay_ms[t] == delay_ms)
-            return t;
-    return -1;
+        tiers |= s->tier_q[t] ? 1u << t : 0;
+    return tiers;
 }
 
 static void remember(struct batch *b, struct pending *row, const struct err *failure)
@@ -225,30 +220,38 @@ static void die(struct batch *b, struct item *it, const struct err *why)
     close_row(b, it);
 }
 
+static void die_unretried(struct batch *b, struct item *it, enum retry_kind kind)
+{
+    struct err why = it->verdict.failure;
+    if (kind == RETRY_LATE)
+        (void)err_set(&why, ERR_EXPIRED, "%s: no further try fits before its deadline%s%s",
+                      it->cmd.type, why.code ? "; the last: " : "",
+                      why.code ? it->verdict.failure.message : "");
+    else if (!why.code)
+        (void)err_set(&why, ERR_ATTEMPTS_EXHAUSTED, "%s: no attempt is left", it->cmd.type);
+    die(b, it, &why);
+}
+
 /* The row's attempt is the one about to be made. */
 static void retry(struct batch *b, struct item *it)
 {
-    struct pending row = row_of(b, it);
-    const int64_t *delays = delays_of(it);
-    int64_t after = it->verdict.retry_after_ms;
-    int64_t deadline = it->type->policy->deadline_ms;
-    if (it->attempt > delays_n(delays) || (deadline && b->now_ms - row.accepted_ms > deadline)) {
-        struct err spent = it->verdict.failure;
-        if (!spent.code)
-            (void)err_set(&spent, ERR_ATTEMPTS_EXHAUSTED, "%s: no attempt is left", it->cmd.type);
-        die(b, it, &spent);
+    const struct policy *policy = it->type->policy;
+    struct attempt failed = attempt_of(b, it);
+    struct retry_step next =
+        retry_step(policy, &failed, it->verdict.retry_after_ms, tiers_of(it->shard), b->now_ms);
+    if (next.kind == RETRY_SPENT || next.kind == RETRY_LATE) {
+        die_unretried(b, it, next.kind);
         return;
     }
+    struct pending row = row_of(b, it);
     remember(b, &row, &it->verdict.failure);
-    int tier = after ? -1 : tier_of(delays[it->attempt - 1]);
-    int64_t due = b->now_ms + (after ? after : delays[it->attempt - 1]);
-    row.attempt = it->attempt + 1;
-    bool in_tier = tier >= 0 && it->shard->tier_q[tier];
-    open_row(b, it, &row, in_tier ? PENDING_TIER : PENDING_TIMED, due);
+    row.attempt = next.number;
+    bool in_tier = next.kind == RETRY_TIER;
+    open_row(b, it, &row, in_tier ? PENDING_TIER : PENDING_TIMED, next.due_ms);
     if (in_tier)
-        message_ticket(b, it, &row, tier);
-    message_retrying(b, it, &row, delays_n(delays) + 1, in_tier ? tier : -1);
-    metric_add(METRIC_RETRIES, in_tier ? tier_names[tier] : "timed", 1);
+        message_ticket(b, it, &row, next.tier);
+    message_retrying(b, it, &row, retry_tries_max(policy, it->compensating), next.tier);
+    metric_add(METRIC_RETRIES, in_tier ? tier_names[next.tier] : "timed", 1);
 }
 
 static void start_effect(struct batch *b, struct item *it)
@@ -274,8 +277,8 @@ static void start_effect(struct batch *b, struct item *it)
 static void poll_later(struct batch *b, struct item *it)
 {
     struct pending row = row_of(b, it);
-    int64_t deadline = it->type->policy->deadline_ms;
-    if (deadline && b->now_ms - row.accepted_ms > deadline) {
+    struct attempt polled = attempt_of(b, it);
+    if (it->verdict.due_ms > retry_latest_ms(it->type->policy, &polled)) {
         struct err late = {0};
         (void)err_set(&late, ERR_EXPIRED, "%s was not done within its deadline", it->cmd.type);
         die(b, it, &late);
@@ -329,8 +332,12 @@ static void apply_verdict(struct batch *b, struct item *it)
 static void decide(struct batch *b, struct item *it)
 {
     struct engine *e = b->pipe->e;
-    if (it->type && it->type->policy)
-        it->last = it->refused || it->attempt > delays_n(delays_of(it));
+    it->latest_ms = INT64_MAX;
+    if (it->type && it->type->policy) {
+        struct attempt now = attempt_of(b, it);
+        it->last = it->refused || retry_is_last(it->type->policy, &now, b->now_ms);
+        it->latest_ms = retry_latest_ms(it->type->policy, &now);
+    }
     e->ops->decide(e->worker, b, it);
     if (!b->failed)
         apply_verdict(b, it);

@@ -1,13 +1,9 @@
 /* The commands of provisioning, a row each: policy, how it begins, how it goes on. */
 #include "provisioning/provisioning.h"
 
-#include <string.h>
+#include "store/policies.h"
 
-/* V-11: the first try, then after 1 s, 2 s and 4 s; what is half-made is removed like any session:
- * the first try, then two more, 5 s apart. */
-static const struct policy start_policy = {
-    .delays_ms = {1000, 2000, 4000}, .undo_delays_ms = {5000, 5000}, .on_death = DEATH_CONTINUE};
-static const struct policy user_policy = {.on_death = DEATH_CONTINUE};
+#include <string.h>
 
 const struct command_type provisioning_commands[] = {
     {"user.put", "user", "userId", "userId", &user_policy, false},
@@ -152,7 +148,7 @@ static void go_on(struct provisioning *p, struct batch *b, struct item *it)
     struct world w = resources_world(&p->resources, b, it);
     struct plan plan;
     if (it->kind == ITEM_OUTCOME) {
-        struct outcome o = carry_outcome(it);
+        struct outcome o = carry_outcome(it, batch_now_ms(b));
         if (it->compensating)
             session_removed(&w, &o, true, batch_now_ms(b), &plan);
         else

@@ -1,10 +1,9 @@
 /* drawbridge-refresh: what falls due. */
 #include "refresh/refresh.h"
 
-#include <string.h>
+#include "store/policies.h"
 
-static const struct policy due_policy = {.delays_ms = {1000, 5000, 15000},
-                                         .on_death = DEATH_CONTINUE};
+#include <string.h>
 
 const struct command_type refresh_commands[] = {
     {"session.activity", "session", "sessionId", "userId", &due_policy, true},

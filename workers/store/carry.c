@@ -19,7 +19,7 @@ struct command_ref carry_ref(const struct item *it)
     return c;
 }
 
-struct outcome carry_outcome(const struct item *it)
+struct outcome carry_outcome(const struct item *it, int64_t now_ms)
 {
     struct outcome o = {.kind = OUTCOME_UNCERTAIN,
                         .rx_bytes = -1,
@@ -28,7 +28,17 @@ struct outcome carry_outcome(const struct item *it)
                         .message = "the driver gave no answer"};
     if (it->blob)
         o = *(const struct outcome *)it->blob;
-    o.last = it->last;
+    int64_t left_ms = it->latest_ms - now_ms;
+    if (o.kind == OUTCOME_PENDING && o.poll_ms > left_ms) {
+        o.kind = OUTCOME_UNCERTAIN;
+        o.code = "command.expired";
+        o.message = "it was not done within its deadline";
+        o.last = true;
+        return o;
+    }
+    /* Asked to come back when it is too late is the same as no try left. */
+    bool late = o.retry_ms > left_ms || o.retry_ms > RETRY_AFTER_MAX_MS;
+    o.last = it->last || (o.kind == OUTCOME_THROTTLED && late);
     return o;
 }
 

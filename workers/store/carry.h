@@ -12,7 +12,7 @@ void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan
 /* The item's command as the domain names it. */
 struct command_ref carry_ref(const struct item *it);
 /* The outcome the driver gave, with `last` from the engine; a failed or missing one is uncertain.
- */
-struct outcome carry_outcome(const struct item *it);
+ * One that asks for a time after the command's deadline has no try left. */
+struct outcome carry_outcome(const struct item *it, int64_t now_ms);
 /* kind of requestedBy is admin or system. */
 bool carry_by_admin(const struct item *it);

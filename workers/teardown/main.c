@@ -1,11 +1,9 @@
 /* drawbridge-teardown: stops sessions, and removes what they had. */
 #include "drivers/run.h"
+#include "store/policies.h"
 #include "store/resources.h"
 
 #include <string.h>
-
-/* V-14: the first try, then two more, 5 s apart; then a person looks. */
-static const struct policy stop_policy = {.delays_ms = {5000, 5000}, .on_death = DEATH_CONTINUE};
 
 static const struct command_type commands[] = {
     {"session.stop", "session", "sessionId", "userId", &stop_policy, false},
@@ -88,7 +86,7 @@ static void decide(void *w, struct batch *b, struct item *it)
     if (is_stranger(it)) {
         plan_refuse(&plan, EVENT_SESSION_REFUSED, REFUSAL_SESSION_UNKNOWN);
     } else if (it->kind == ITEM_OUTCOME) {
-        struct outcome o = carry_outcome(it);
+        struct outcome o = carry_outcome(it, batch_now_ms(b));
         session_removed(&world, &o, false, batch_now_ms(b), &plan);
     } else {
         stop(t, b, it, &world, &plan);
