@@ -1,7 +1,7 @@
 /* drawbridge-audit: events in, operational events and the audit stream out. */
 #include "audit/audit.h"
 
-#include "core/header_block.h"
+#include "core/envelope.h"
 #include "core/utf8.h"
 
 #include <stdio.h>
@@ -209,20 +209,15 @@ static void stream_event(struct batch *b, struct item *it, const struct operatio
         buf_printf(&d, ",\"durationMs\":%lld}", (long long)row->duration_ms);
     else
         buf_str(&d, ",\"durationMs\":null}");
-    header_put(&h, "ce_specversion", "1.0");
-    header_put(&h, "ce_id", row->id);
-    header_put(&h, "ce_source", "/drawbridge/audit");
-    header_put(&h, "ce_type", row->event_type);
-    header_put(&h, "ce_subject", row->subject);
-    header_put_time(&h, "ce_time", row->at_ms);
-    header_put_int(&h, "ce_sequence", row->sequence);
-    if (row->correlation_id)
-        header_put(&h, "ce_correlationid", row->correlation_id);
-    if (row->causation_id)
-        header_put(&h, "ce_causationid", row->causation_id);
-    if (it->cmd.traceparent)
-        header_put(&h, "traceparent", it->cmd.traceparent);
-    header_put(&h, "content-type", "application/json");
+    envelope_headers(&h, &(struct envelope){.id = row->id,
+                                            .source = "/drawbridge/audit",
+                                            .type = row->event_type,
+                                            .subject = row->subject,
+                                            .time_ms = row->at_ms,
+                                            .sequence = row->sequence,
+                                            .correlation_id = row->correlation_id,
+                                            .causation_id = row->causation_id,
+                                            .traceparent = it->cmd.traceparent});
     if (!buf_ok(&d) || !buf_ok(&h)) {
         batch_fail(b, ERR_NO_MEMORY, "events");
         return;

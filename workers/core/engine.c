@@ -13,7 +13,6 @@
 
 #define SECOND_US 1000000
 #define MARK_US 200000
-#define REVOKE_US (3 * SECOND_US)
 
 const struct conf *engine_conf(struct engine *e)
 {
@@ -57,89 +56,7 @@ void engine_stop_with(struct engine *e, int status)
     uv_stop(e->loop);
 }
 
-/* ---- assignment ---------------------------------------------------------------------------- */
-
-static struct shard *shard_get(struct engine *e, int n)
-{
-    if (n >= e->nshards) {
-        struct shard **more = reallocarray(e->shards, (size_t)n + 1, sizeof *more);
-        if (!more)
-            return NULL;
-        memset(more + e->nshards, 0, (size_t)(n + 1 - e->nshards) * sizeof *more);
-        e->shards = more;
-        e->nshards = n + 1;
-    }
-    if (e->shards[n])
-        return e->shards[n];
-    struct shard *s = calloc(1, sizeof *s);
-    if (!s)
-        return NULL;
-    s->e = e;
-    s->n = n;
-    s->refs_end = &s->refs;
-    return e->shards[n] = s;
-}
-
-static bool attach_queues(struct engine *e, struct shard *s)
-{
-    char topic[160];
-    s->main_q = kafka_partition(e->kafka, e->ops->topic, s->n);
-    for (int t = 0; t < TIERS; t++) {
-        snprintf(topic, sizeof topic, "%s.retry.%s", e->ops->topic, tier_names[t]);
-        s->tier_q[t] = e->have_tier[t] ? kafka_partition(e->kafka, topic, s->n) : NULL;
-    }
-    return s->main_q;
-}
-
-static void on_assigned(void *arg, const int32_t *partitions, size_t n)
-{
-    struct engine *e = arg;
-    for (size_t i = 0; i < e->npipes; i++) {
-        e->pipes[i].nshards = 0;
-        e->pipes[i].opened = e->pipes[i].opening = false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct shard *s = shard_get(e, partitions[i]);
-        struct pipe *p = &e->pipes[i % e->npipes];
-        if (!s || p->nshards == LEN(p->shards) || !attach_queues(e, s)) {
-            struct err err = {0};
-            (void)err_set(&err, ERR_NO_MEMORY, "shard %d", (int)partitions[i]);
-            log_error(&e->cx, "shards.too_many", KV_ERR(&err));
-            engine_stop_with(e, 1);
-            return;
-        }
-        s->pipe = p;
-        s->state = SHARD_OPENING;
-        s->stored = -1;
-        s->generation++;
-        p->shards[p->nshards++] = s;
-    }
-    e->assigned = true;
-    e->reassign = true;
-    e->busy = true;
-    log_info(&e->cx, "shards.assigned", KV_INT("shards", n));
-}
-
-static void on_revoked(void *arg)
-{
-    struct engine *e = arg;
-    if (!e->assigned) {
-        kafka_unassign(e->kafka);
-        return;
-    }
-    e->revoking = true;
-    e->revoke_by_us = clock_mono_us(e->clock) + REVOKE_US;
-    e->busy = true;
-}
-
-static void close_shards(struct pipe *p)
-{
-    for (size_t i = 0; i < p->nshards; i++)
-        shard_close(p->shards[i]);
-    p->opened = p->opening = false;
-}
-
-static bool in_flight(const struct engine *e)
+bool engine_in_flight(const struct engine *e)
 {
     for (size_t i = 0; i < e->npipes; i++)
         if (e->pipes[i].nqueue)
@@ -147,238 +64,9 @@ static bool in_flight(const struct engine *e)
     return false;
 }
 
-/* Nothing stays behind: what could not end in time is fenced by the next owner's epoch. */
-static void end_revoke(struct engine *e)
-{
-    for (size_t i = 0; i < e->npipes; i++) {
-        struct pipe *p = &e->pipes[i];
-        if (p->nqueue || p->opening) /* late answers would be taken for the next assignment's */
-            pg_reset(p->pg, "shards revoked");
-        pipe_drop(p);
-        close_shards(p);
-        p->nshards = 0;
-    }
-    if (e->ops->shards_closed)
-        e->ops->shards_closed(e->worker);
-    e->assigned = e->revoking = false;
-    kafka_unassign(e->kafka);
-    log_info(&e->cx, "shards.revoked");
-}
-
-/* ---- opening ------------------------------------------------------------------------------- */
-
-static void read_positions(const PGresult *r, int row, struct shard *s)
-{
-    /* binary int8[]: 20 bytes of head, then length and value of each element */
-    struct bytes v = pg_bytes(r, row, 2);
-    for (int i = 0; i < POSITIONS; i++) {
-        size_t at = 20 + (size_t)i * 12 + 4;
-        uint64_t be = UINT64_MAX;
-        if (at + 8 <= v.n)
-            memcpy(&be, v.p + at, 8);
-        s->committed[i] = (int64_t)__builtin_bswap64(be);
-    }
-}
-
-static void on_open_row(void *arg, const PGresult *r)
-{
-    struct pipe *p = arg;
-    for (int i = 0; i < PQntuples(r); i++) {
-        int n = (int)pg_int8(r, i, 0);
-        for (size_t k = 0; k < p->nshards; k++) {
-            struct shard *s = p->shards[k];
-            if (s->n != n)
-                continue;
-            s->epoch = pg_int8(r, i, 1);
-            read_positions(r, i, s);
-            s->seq_committed = pg_int8(r, i, 3);
-            s->mark = pg_int8(r, i, 4);
-            s->pending_rows = pg_int8(r, i, 5);
-            s->state = SHARD_OPENING;
-        }
-    }
-    if ((size_t)PQntuples(r) < p->nshards) {
-        struct err err = {0};
-        (void)err_set(&err, ERR_KAFKA_TOPICS, "the database knows %d of %zu shards", PQntuples(r),
-                      p->nshards);
-        log_error(&p->e->cx, "shards.unknown", KV_ERR(&err));
-        engine_stop_with(p->e, 1);
-    }
-}
-
-static void on_unfrozen(void *arg, const PGresult *r)
-{
-    struct pipe *p = arg;
-    if (pg_int8(r, 0, 0))
-        log_warn(&p->e->cx, "shards.unfrozen", KV_INT("backends", pg_int8(r, 0, 0)));
-}
-
-static void put_shards(struct pipe *p, struct args *a)
-{
-    args_array(a, OID_INT4);
-    for (size_t i = 0; i < p->nshards; i++)
-        item_int4(a, p->shards[i]->n);
-    args_array_end(a);
-}
-
-/* The row is locked by a twin of ours that does not move: free it, then try again. */
-static void unfreeze(struct pipe *p)
-{
-    struct args *a = &p->args;
-    pg_command(p->pg, "ROLLBACK");
-    pg_sync(p->pg, NULL, NULL);
-    args_clear(a);
-    args_text(a, p->e->ops->name);
-    put_shards(p, a);
-    args_int4(a, 1000);
-    pg_query(p->pg, SQL_SHARD_UNFREEZE, a, on_unfrozen, p);
-    pg_sync(p->pg, NULL, NULL);
-}
-
-static void on_open_done(void *arg, const struct pg_failure *failure)
-{
-    struct pipe *p = arg;
-    p->opening = false;
-    p->e->busy = true;
-    if (!failure) {
-        p->opened = true;
-        p->e->reassign = true;
-        return;
-    }
-    p->retry_at_us = clock_mono_us(p->e->clock) + 200000;
-    if (!failure->lost)
-        unfreeze(p);
-}
-
-static void open_shards(struct pipe *p)
-{
-    struct engine *e = p->e;
-    if (p->opening || p->opened || !p->nshards || !pg_is_up(p->pg) ||
-        clock_mono_us(e->clock) < p->retry_at_us)
-        return;
-    p->opening = true;
-    struct args *a = &p->args;
-    args_clear(a);
-    args_text(a, e->ops->name);
-    put_shards(p, a);
-    args_text(a, e->instance);
-    pg_command(p->pg, "BEGIN");
-    pg_command(p->pg, "SET LOCAL lock_timeout = '1s'");
-    pg_query(p->pg, SQL_SHARD_OPEN, a, on_open_row, p);
-    pg_command(p->pg, "COMMIT");
-    pg_sync(p->pg, on_open_done, p);
-}
-
-static void add_position(struct kafka_position *list, size_t *n, const char *topic,
-                         int32_t partition, int64_t offset)
-{
-    if (offset >= 0)
-        list[(*n)++] = (struct kafka_position){topic, partition, offset};
-}
-
-/* Every connection has read the positions of its shards: tell the consumer, and read. */
-static void assign_all(struct engine *e)
-{
-    size_t most = 0, n = 0;
-    for (size_t i = 0; i < e->npipes; i++) {
-        if (e->pipes[i].nshards && !e->pipes[i].opened)
-            return;
-        most += e->pipes[i].nshards * POSITIONS;
-    }
-    static char topics[TIERS][160];
-    struct kafka_position *list = calloc(most ? most : 1, sizeof *list);
-    struct err err = {0};
-    if (!list)
-        return;
-    for (int t = 0; t < TIERS; t++)
-        snprintf(topics[t], sizeof topics[t], "%s.retry.%s", e->ops->topic, tier_names[t]);
-    for (size_t i = 0; i < e->npipes; i++)
-        for (size_t k = 0; k < e->pipes[i].nshards; k++) {
-            struct shard *s = e->pipes[i].shards[k];
-            if (s->state == SHARD_OPENING)
-                memcpy(s->taken, s->committed, sizeof s->taken);
-            add_position(list, &n, e->ops->topic, s->n, s->taken[0]);
-            for (int t = 0; t < TIERS; t++) {
-                if (s->tier_head[t]) /* it comes again */
-                    rd_kafka_message_destroy(take(s->tier_head[t]));
-                if (s->tier_q[t])
-                    add_position(list, &n, topics[t], s->n, s->taken[1 + t]);
-            }
-        }
-    e->reassign = false;
-    if (!kafka_assign(e->kafka, list, n, &err)) {
-        log_error(&e->cx, "shards.assign_failed", KV_ERR(&err));
-        e->reassign = true;
-    }
-    free(list);
-    for (size_t i = 0; !e->reassign && i < e->npipes; i++)
-        for (size_t k = 0; k < e->pipes[i].nshards; k++)
-            if (e->pipes[i].shards[k]->state == SHARD_OPENING)
-                shard_open(e->pipes[i].shards[k]);
-}
-
-/* ---- connections --------------------------------------------------------------------------- */
-
-static void on_up(void *arg)
-{
-    struct pipe *p = arg;
-    p->state = PIPE_READY;
-    p->marking = false;
-    p->e->busy = true;
-    metric_set(METRIC_OUTAGE, "postgresql", 0);
-    log_info(&p->e->cx, "database.connected", KV_INT("connection", p->n));
-}
-
-/* Only a mark: the turn drops what was in flight, because a batch may be on the stack. */
-static void on_down(void *arg, const struct err *why)
-{
-    struct pipe *p = arg;
-    bool first = p->state == PIPE_READY || !p->was_down;
-    p->state = PIPE_DOWN;
-    p->was_down = true;
-    p->e->busy = true;
-    metric_set(METRIC_OUTAGE, "postgresql", 1);
-    if (first && !p->e->stopped)
-        log_warn(&p->e->cx, "database.down", KV_INT("connection", p->n), KV_ERR(why));
-    if (why->code == ERR_PG_SCHEMA || why->code == ERR_PG_UNSAFE)
-        engine_stop_with(p->e, 78);
-}
-
-/* The one recovery. The connection is dropped with it: answers that are still under way belong to
- * batches that are forgotten. */
-void pipe_reset(struct pipe *p, const char *reason, const struct err *why)
-{
-    if (p->reset_wanted)
-        return;
-    p->reset_wanted = true;
-    snprintf(p->reset_why, sizeof p->reset_why, "%s", reason);
-    p->reset_err = *why;
-    p->e->busy = true;
-}
-
-/* What fails at once again is not tried in a hot loop: nothing the first time, then up to 5 s. */
-static int64_t backoff_us(int times)
+int64_t engine_backoff_us(int times)
 {
     return !times ? 0 : times < 8 ? 50000LL << (times - 1) : 5 * SECOND_US;
-}
-
-static void do_reset(struct pipe *p)
-{
-    struct engine *e = p->e;
-    if (p->reset_wanted) {
-        metric_add(METRIC_RESETS, p->reset_why, 1);
-        log_warn(&e->cx, "shards.reset", KV_STR("reason", p->reset_why), KV_INT("connection", p->n),
-                 KV_ERR(&p->reset_err));
-        if (!p->was_down)
-            pg_reset(p->pg, "shard reset");
-        p->retry_at_us = clock_mono_us(e->clock) + backoff_us(p->resets++);
-    }
-    p->reset_wanted = false;
-    p->was_down = false;
-    pipe_drop(p);
-    close_shards(p);
-    for (size_t i = 0; i < p->nshards; i++)
-        p->shards[i]->state = SHARD_OPENING;
 }
 
 /* ---- Kafka --------------------------------------------------------------------------------- */
@@ -386,6 +74,16 @@ static void do_reset(struct pipe *p)
 static void on_woken(void *arg)
 {
     ((struct engine *)arg)->busy = true;
+}
+
+static void on_assigned(void *arg, const int32_t *partitions, size_t n)
+{
+    assignment_given(arg, partitions, n);
+}
+
+static void on_revoked(void *arg)
+{
+    assignment_taken(arg);
 }
 
 static void on_delivered(void *arg, uint64_t tag)
@@ -449,7 +147,7 @@ static void rebuild_producer(struct engine *e)
     if (clock_mono_us(e->clock) < e->rebuild_at_us)
         return; /* a row that the brokers refuse is refused again: told each time, never passed over
                    (H10) */
-    e->rebuild_at_us = clock_mono_us(e->clock) + backoff_us(++e->rebuilds);
+    e->rebuild_at_us = clock_mono_us(e->clock) + engine_backoff_us(++e->rebuilds);
     if (!kafka_rebuild_producer(e->kafka, &err)) {
         log_error(&e->cx, "producer.rebuild_failed", KV_ERR(&err));
         return;
@@ -595,7 +293,7 @@ static uint64_t wait_ms(struct engine *e)
 
 static bool drained(struct engine *e)
 {
-    if (in_flight(e) || e->neffects)
+    if (engine_in_flight(e) || e->neffects)
         return false;
     for (int i = 0; i < e->nshards; i++)
         if (engine_owns(e, i) && (e->shards[i]->refs || e->shards[i]->flight_n))
@@ -608,11 +306,11 @@ static void serve_pipes(struct engine *e)
     for (size_t i = 0; i < e->npipes; i++) {
         struct pipe *p = &e->pipes[i];
         if (p->was_down || p->reset_wanted)
-            do_reset(p);
+            pipe_do_reset(p);
         if (!e->assigned)
             continue;
         if (!e->revoking)
-            open_shards(p);
+            pipe_open_shards(p);
         pipe_turn(p);
         if (p->was_down || p->reset_wanted)
             e->busy = true;
@@ -637,10 +335,10 @@ static void turn(struct engine *e)
     if (e->producer_broken)
         rebuild_producer(e);
     serve_pipes(e);
-    if (e->revoking && (!in_flight(e) || clock_mono_us(e->clock) > e->revoke_by_us))
-        end_revoke(e);
+    if (e->revoking && (!engine_in_flight(e) || clock_mono_us(e->clock) > e->revoke_by_us))
+        assignment_end(e);
     if (e->assigned && e->reassign && !e->revoking)
-        assign_all(e);
+        assignment_assign(e);
     tick_shards(e);
     periodic(e);
     if (e->draining && (drained(e) || clock_mono_us(e->clock) > e->drain_by_us))
@@ -660,71 +358,7 @@ static void on_check(uv_check_t *c)
     uv_timer_start(&e->timer, on_timer, wait_ms(e), 0);
 }
 
-/* ---- health -------------------------------------------------------------------------------- */
-
-bool engine_healthy(struct engine *e, struct buf *why)
-{
-    buf_printf(why, "loop: ok\nkafka: %s\n", e->kafka_down ? "down, waiting" : "ok");
-    for (size_t i = 0; i < e->npipes; i++)
-        buf_printf(why, "database connection %zu: %s\n", i,
-                   pg_is_up(e->pipes[i].pg) ? "ok" : "down, waiting");
-    return true; /* an outage is waited out: restarting us would not end it */
-}
-
-bool engine_ready(struct engine *e, struct buf *why)
-{
-    size_t open = 0, owned = 0;
-    for (int i = 0; i < e->nshards; i++) {
-        owned += e->shards[i] && e->shards[i]->state != SHARD_CLOSED;
-        open += engine_owns(e, i);
-    }
-    bool up = !e->kafka_down;
-    for (size_t i = 0; i < e->npipes; i++)
-        up = up && pg_is_up(e->pipes[i].pg);
-    bool ready = up && e->assigned && open == owned && !e->draining;
-    buf_printf(why, "%s: shards %zu open of %zu assigned%s%s\n", ready ? "ready" : "not ready",
-               open, owned, e->kafka_down ? ", kafka down" : "", e->draining ? ", stopping" : "");
-    return ready;
-}
-
-void engine_gauges(struct engine *e)
-{
-    double open = 0, flight = 0, pending = 0;
-    for (int i = 0; i < e->nshards; i++) {
-        if (!engine_owns(e, i))
-            continue;
-        open++;
-        flight += (double)e->shards[i]->flight_n;
-        pending += (double)e->shards[i]->pending_rows;
-    }
-    auto_buf struct buf why;
-    buf_init(&why, 4096);
-    metric_set(METRIC_SHARDS, NULL, open);
-    metric_set(METRIC_LEDGER_LAG, NULL, flight);
-    metric_set(METRIC_PENDING, "all", pending);
-    metric_set(METRIC_PENDING, "effect", (double)e->neffects);
-    metric_set(METRIC_READY, NULL, engine_ready(e, &why));
-}
-
-/* ---- life ---------------------------------------------------------------------------------- */
-
-static bool open_pipes(struct engine *e, struct err *err)
-{
-    e->npipes = (size_t)e->conf->database_connections;
-    if (!(e->pipes = calloc(e->npipes, sizeof *e->pipes)))
-        return err_set(err, ERR_NO_MEMORY, "connections");
-    for (size_t i = 0; i < e->npipes; i++) {
-        struct pipe *p = &e->pipes[i];
-        p->e = e;
-        p->n = (int)i;
-        p->limit = (size_t)e->conf->batch_records;
-        args_init(&p->args);
-        struct pg_ops ops = {.on_up = on_up, .on_down = on_down, .arg = p};
-        if (!(p->pg = pg_new(e->loop, e->conf->database_url, "drawbridge_worker", &ops, err)))
-            return false;
-    }
-    return true;
-}
+/* ---- topics -------------------------------------------------------------------------------- */
 
 /* The tiers that exist; a missing main topic or a tier that a policy uses ends the start. */
 static bool check_topics(struct engine *e, struct err *err)
@@ -740,7 +374,7 @@ static bool check_topics(struct engine *e, struct err *err)
     int main = kafka_topic_partitions(e->kafka, e->ops->topic, 500, err);
     if (main < 0)
         return false;
-    if (!shard_get(e, main - 1))
+    if (!assignment_shard(e, main - 1))
         return err_set(err, ERR_NO_MEMORY, "shards");
     for (int t = 0; t < TIERS; t++) {
         char topic[160];
@@ -790,6 +424,19 @@ static bool wait_for_topics(struct engine *e, struct err *err)
             return err_set(err, ERR_KAFKA_FAILED, "stopped before the brokers answered");
     }
     metric_set(METRIC_OUTAGE, "kafka", 0);
+    return true;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static bool open_pipes(struct engine *e, struct err *err)
+{
+    e->npipes = (size_t)e->conf->database_connections;
+    if (!(e->pipes = calloc(e->npipes, sizeof *e->pipes)))
+        return err_set(err, ERR_NO_MEMORY, "connections");
+    for (size_t i = 0; i < e->npipes; i++)
+        if (!pipe_init(&e->pipes[i], e, (int)i, err))
+            return false;
     return true;
 }
 

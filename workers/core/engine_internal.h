@@ -1,10 +1,14 @@
 /* engine_internal — what the engine's files share; nobody else includes it.
  *
- *   engine.c   life, turn of the loop, assignment          intake.c   records, tickets, refs ->
- * batch shard.c    open, reset, positions, due rows            batch.c    load, decide, commit, put
- * back settle.c   verdicts -> rows                            lane.c     pending rows in and out
- *   publish.c  ledger -> Kafka, marks                      message.c  headers, events, dead letters
- */
+ *   engine.c        life, turn of the loop             intake.c        what a batch is made of
+ *   assignment.c    which shards are ours              batch.c         life, turn, recovery
+ *   pipe.c          a connection and its shards        batch_items.c   intakes -> items
+ *   shard.c         open, positions, due rows          batch_reads.c   what a decision needs
+ *   effect.c        calls under way                    batch_commit.c  the segment, and what
+ * follows publish.c       ledger -> Kafka, marks             settle.c        verdicts -> rows
+ *   health.c        probes, gauges                     lane.c          rows of pending in and out
+ *                                                      message.c       headers, events, dead
+ * letters */
 #pragma once
 
 #include "core/engine.h"
@@ -13,6 +17,11 @@
 
 #define POSITIONS (1 + TIERS) /* main, then the tiers */
 #define PIPE_DEPTH 2          /* batches of one connection between load and commit */
+
+/* Repeats are rare, and the key of the inbox finds them: then the batch is decided again under
+ * locks with what the inbox knows. Where there was one, more are expected, and the next batches
+ * look first. */
+#define INBOX_READS 64
 
 /* Work of a shard that is no record: an outcome, a due row, a lane to drain. Heap. */
 struct ref {
@@ -311,6 +320,29 @@ struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct
 void engine_stop(struct engine *e);                  /* graceful, within stop_timeout */
 void engine_stop_with(struct engine *e, int status); /* fatal: leave the loop at once */
 void engine_free(struct engine **e);
+bool engine_in_flight(const struct engine *e); /* a batch is between collect and commit */
+/* What fails at once again is not tried in a hot loop: nothing the first time, then up to 5 s. */
+int64_t engine_backoff_us(int times);
+
+/* assignment.c */
+struct shard *assignment_shard(struct engine *e, int n); /* made when it is new; NULL: memory */
+void assignment_given(struct engine *e, const int32_t *partitions, size_t n);
+void assignment_taken(struct engine *e); /* what is in flight ends first, then: */
+/* Nothing stays behind: what could not end in time is fenced by the next owner's epoch. */
+void assignment_end(struct engine *e);
+/* Once every connection has read the positions of its shards: tells the consumer, and reads. */
+void assignment_assign(struct engine *e);
+
+/* pipe.c */
+must_check bool pipe_init(struct pipe *p, struct engine *e, int n, struct err *err);
+void pipe_open_shards(struct pipe *p); /* raises their epochs, reads their positions */
+void pipe_close_shards(struct pipe *p);
+/* The one recovery, asked for here and done at the next turn. The connection is dropped with it:
+ * answers that are still under way belong to batches that are forgotten. */
+void pipe_reset(struct pipe *p, const char *reason, const struct err *why);
+void pipe_do_reset(struct pipe *p);
+
+/* health.c */
 bool engine_ready(struct engine *e, struct buf *why);
 bool engine_healthy(struct engine *e, struct buf *why);
 void engine_gauges(struct engine *e);
@@ -342,8 +374,21 @@ void shard_tick(struct shard *s);                /* loads due rows, sweeps for l
 struct batch *batch_new(struct pipe *p);
 void batch_free(struct batch **b);
 void pipe_turn(struct pipe *p);
-void pipe_reset(struct pipe *p, const char *reason, const struct err *why);
 void pipe_drop(struct pipe *p); /* forgets all batches and the backlog */
+
+/* batch_items.c */
+void batch_parse(struct batch *b); /* before the reads: records become items, in order */
+void batch_ask_lanes(struct batch *b);
+void batch_resolve(struct batch *b); /* after the reads of lanes: so does everything else */
+bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd);
+
+/* batch_reads.c */
+void batch_load(struct batch *b); /* ends as BATCH_LOADED or BATCH_FAILED */
+void batch_failed(struct batch *b, const struct pg_failure *failure);
+
+/* batch_commit.c */
+void batch_commit(struct batch *b); /* ends as BATCH_COMMITTED or BATCH_FAILED */
+void batch_finish(struct batch *b); /* once it is committed: publish, wake, start, count */
 
 /* lane.c */
 struct lane *lane_of(struct batch *b, struct shard *s, const char *subject);
@@ -357,7 +402,6 @@ const char *pending_state_name(enum pending_state s);
 void settle_all(struct batch *b);
 void settle_inbox_close(struct batch *b, const struct command_name *c, char outcome,
                         const struct ledger_row *event);
-bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd);
 
 /* message.c */
 struct ledger_row *ledger_add(struct batch *b, struct shard *s);
@@ -367,6 +411,8 @@ void message_ticket(struct batch *b, struct item *it, const struct pending *row,
 void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,
                       int tier);
 void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts);
+/* Of a record, as columns keep them; p is NULL only when the batch has failed. */
+struct bytes message_headers_block(struct batch *b, const struct record *r);
 size_t record_headers_bytes(const struct record *r);
 size_t record_bytes(const struct record *r);
 #define RECORD_BYTES_MAX                                                                           \

@@ -43,7 +43,8 @@ void header_put_time(struct buf *out, const char *name, int64_t ms)
 void header_put_all(struct buf *out, const struct header *headers, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        header_put_bytes(out, headers[i].name, headers[i].value);
+        if (strlen(headers[i].name) <= UINT16_MAX)
+            header_put_bytes(out, headers[i].name, headers[i].value);
 }
 
 /* ---- reading */

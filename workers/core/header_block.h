@@ -15,7 +15,7 @@ void header_put(struct buf *out, const char *name, const char *value);
 void header_put_bytes(struct buf *out, const char *name, struct bytes value);
 void header_put_int(struct buf *out, const char *name, int64_t value);
 void header_put_time(struct buf *out, const char *name, int64_t ms); /* RFC 3339, milliseconds */
-/* All of a record's headers, as they came. */
+/* All of a record's headers, as they came, but for names longer than the block can frame. */
 void header_put_all(struct buf *out, const struct header *headers, size_t n);
 
 /* Names are copied into the arena, values point into block. BAD_INPUT when it is cut, a length is

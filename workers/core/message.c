@@ -3,6 +3,7 @@
 #include "core/engine_internal.h"
 
 #include "core/digest.h"
+#include "core/envelope.h"
 #include "core/metric.h"
 #include "core/uuid.h"
 
@@ -71,10 +72,18 @@ const struct stream *batch_stray(struct batch *b, const char *subject)
 
 /* ---- headers ------------------------------------------------------------------------------- */
 
-static void put_if(struct buf *h, const char *name, const char *value)
+/* What every message of ours says: of `own` what is its own, the rest from what caused it. */
+static void put_envelope(struct buf *h, struct batch *b, const struct item *it,
+                         const struct command_name *cause, const struct envelope *own)
 {
-    if (value)
-        header_put(h, name, value);
+    struct envelope e = *own;
+    e.source = b->pipe->e->source;
+    e.time_ms = b->now_ms;
+    e.correlation_id = cause->correlation_id ? cause->correlation_id : cause->id;
+    e.causation_id = cause->id;
+    e.tenant = it->cmd.tenant;
+    e.traceparent = it->cmd.traceparent;
+    envelope_headers(h, &e);
 }
 
 static struct bytes kept(struct batch *b, const struct buf *block)
@@ -83,6 +92,14 @@ static struct bytes kept(struct batch *b, const struct buf *block)
     if (!copy)
         batch_fail(b, ERR_NO_MEMORY, "message");
     return (struct bytes){copy, block->n};
+}
+
+struct bytes message_headers_block(struct batch *b, const struct record *r)
+{
+    auto_buf struct buf block;
+    buf_init(&block, record_headers_bytes(r) + 1);
+    header_put_all(&block, r->headers, r->nheaders);
+    return block.n || !buf_ok(&block) ? kept(b, &block) : (struct bytes){(const uint8_t *)"", 0};
 }
 
 static void derived_id(char out[static UUID_TEXT], const uint8_t *command, const char *what,
@@ -135,19 +152,12 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     }
     auto_buf struct buf h;
     buf_init(&h, 16384);
-    header_put(&h, "ce_specversion", "1.0");
-    header_put(&h, "ce_id", id);
-    header_put(&h, "ce_source", e->source);
-    header_put(&h, "ce_type", type);
-    header_put(&h, "ce_subject", ev->subject);
-    header_put_time(&h, "ce_time", b->now_ms);
-    header_put_int(&h, "ce_sequence", stream->sequence + 1);
-    put_if(&h, "ce_correlationid", cause->correlation_id ? cause->correlation_id : cause->id);
-    put_if(&h, "ce_causationid", cause->id);
-    put_if(&h, "ce_tenant", it->cmd.tenant);
-    put_if(&h, "traceparent", it->cmd.traceparent);
-    put_if(&h, "drawbridge-outcome", ev->outcome);
-    header_put(&h, "content-type", "application/json");
+    put_envelope(
+        &h, b, it, cause,
+        &(struct envelope){
+            .id = id, .type = type, .subject = ev->subject, .sequence = stream->sequence + 1});
+    if (ev->outcome)
+        header_put(&h, "drawbridge-outcome", ev->outcome);
     row->topic = "drawbridge.events";
     row->key = event_key(it, stream, ev->subject);
     row->headers = kept(b, &h);
@@ -177,7 +187,6 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
 void batch_command(struct batch *b, struct item *it, const char *topic, const char *type,
                    const char *subject, const char *data, size_t data_n)
 {
-    struct engine *e = b->pipe->e;
     struct ledger_row *row = ledger_add(b, it->shard);
     if (!row)
         return;
@@ -186,17 +195,9 @@ void batch_command(struct batch *b, struct item *it, const char *topic, const ch
     snprintf(full, sizeof full, "drawbridge.%s", type);
     auto_buf struct buf h;
     buf_init(&h, 16384);
-    header_put(&h, "ce_specversion", "1.0");
-    header_put(&h, "ce_id", id);
-    header_put(&h, "ce_source", e->source);
-    header_put(&h, "ce_type", full);
-    header_put(&h, "ce_subject", subject);
-    header_put_time(&h, "ce_time", b->now_ms);
-    put_if(&h, "ce_correlationid", it->cmd.correlation_id ? it->cmd.correlation_id : it->cmd.id);
-    put_if(&h, "ce_causationid", it->cmd.id);
-    put_if(&h, "ce_tenant", it->cmd.tenant);
-    put_if(&h, "traceparent", it->cmd.traceparent);
-    header_put(&h, "content-type", "application/json");
+    struct command_name cause;
+    command_name_of(it, &cause);
+    put_envelope(&h, b, it, &cause, &(struct envelope){.id = id, .type = full, .subject = subject});
     row->topic = topic;
     row->key = it->cmd.key;
     row->headers = kept(b, &h);

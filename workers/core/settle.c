@@ -65,23 +65,6 @@ void settle_inbox_close(struct batch *b, const struct command_name *c, char outc
 
 /* ---- rows of pending ----------------------------------------------------------------------- */
 
-static struct bytes headers_block(struct batch *b, const struct record *r)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < r->nheaders; i++)
-        n += 6 + strlen(r->headers[i].name) + r->headers[i].value.n;
-    auto_buf struct buf block;
-    buf_init(&block, n + 1);
-    for (size_t i = 0; i < r->nheaders; i++)
-        header_put_bytes(&block, r->headers[i].name, r->headers[i].value);
-    void *copy = buf_ok(&block)
-                     ? arena_copy(b->arena, block.p ? (void *)block.p : "", block.n + !block.n)
-                     : NULL;
-    if (!copy)
-        batch_fail(b, ERR_NO_MEMORY, "headers");
-    return (struct bytes){copy, block.n};
-}
-
 /* The row of a command that has none yet. */
 static struct pending fresh_row(struct batch *b, struct item *it)
 {
@@ -99,7 +82,7 @@ static struct pending fresh_row(struct batch *b, struct item *it)
         .record_offset = r->offset,
         .record_ms = r->timestamp_ms > 0 ? r->timestamp_ms : 0,
         .key = r->key,
-        .headers = headers_block(b, r),
+        .headers = message_headers_block(b, r),
         .value = r->value,
     };
     memcpy(p.digest, it->cmd.digest, 16);
