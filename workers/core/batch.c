@@ -6,6 +6,7 @@
 #include "core/engine_internal.h"
 
 #include "core/envelope.h"
+#include "core/failpoint.h"
 #include "core/metric.h"
 
 #include <string.h>
@@ -257,6 +258,7 @@ static bool decide_and_commit(struct pipe *p, struct batch *b)
         fail_memory(p, b);
         return false;
     }
+    FAILPOINT("batch-decided");
     batch_commit(b);
     return true;
 }
@@ -297,6 +299,7 @@ static void try_collect(struct pipe *p)
         batch_recycle(b);
         return;
     }
+    FAILPOINT_IF(b->nin, "batch-taken");
     b->locked = p->lock_next;
     p->lock_next = false;
     if (!start_over(b))

@@ -2,6 +2,7 @@
  * happens once it is known to be committed. */
 #include "core/engine_internal.h"
 
+#include "core/failpoint.h"
 #include "core/metric.h"
 
 #include "version.h"
@@ -275,12 +276,15 @@ void batch_commit(struct batch *b)
 {
     struct engine *e = b->pipe->e;
     struct err err = {0};
+    FAILPOINT_IF(b->neffects, "effect-unintended");
+    FAILPOINT("commit-unsent");
     commit_shards(b);
     commit_inbox(b);
     lane_commit(b);
     bool ok = !e->ops->commit || e->ops->commit(e->worker, b, false, &err);
     commit_strays(b);
     commit_dead(b);
+    FAILPOINT_AFTER(pg_flush(b->pipe->pg), "commit-half-sent");
     commit_ledger(b);
     ok = ok && (!e->ops->commit || e->ops->commit(e->worker, b, true, &err));
     ask_foreign(b);
@@ -290,6 +294,7 @@ void batch_commit(struct batch *b)
         pg_command(b->pipe->pg, "COMMIT");
     b->state = BATCH_COMMITTING;
     pg_sync(b->pipe->pg, on_committed, b);
+    FAILPOINT("commit-sent");
 }
 
 /* ---- after the commit ----------------------------------------------------------------------- */
@@ -342,7 +347,9 @@ static void start_effects(struct batch *b)
         struct item *it = b->effects[i].it;
         uint64_t token = effect_open(e, it->shard, it->cmd.subject, it->cmd.digest);
         if (token) {
+            FAILPOINT("effect-intended");
             e->ops->effect(e->worker, it, b->effects[i].effect, token);
+            FAILPOINT("effect-called");
             continue;
         }
         struct err err = {0}; /* the row is open: only who opens the shard anew goes on with it */
@@ -365,6 +372,7 @@ static void count_endings(const struct batch *b)
 void batch_finish(struct batch *b)
 {
     struct engine *e = b->pipe->e;
+    FAILPOINT("commit-unpublished");
     move_positions(b);
     publish_batch(b);
     arm_timers(b);

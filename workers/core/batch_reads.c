@@ -2,6 +2,7 @@
  * are queued behind the commit of the batch ahead on the same connection, so they see it. */
 #include "core/engine_internal.h"
 
+#include "core/failpoint.h"
 #include <string.h>
 
 void batch_failed(struct batch *b, const struct pg_failure *failure)
@@ -149,5 +150,6 @@ static void on_loaded(void *arg, const struct pg_failure *failure)
         batch_failed(b, failure);
     else
         b->state = BATCH_LOADED;
+    FAILPOINT_IF(!failure, "batch-loaded");
     b->pipe->e->busy = true;
 }

@@ -2,6 +2,7 @@
  * comes back late, for a shard that has been lost meanwhile, is dropped: the successor observes. */
 #include "core/engine_internal.h"
 
+#include "core/failpoint.h"
 #include "core/metric.h"
 
 #include <string.h>
@@ -51,6 +52,7 @@ void engine_effect_done(struct engine *e, uint64_t token, void *blob, void (*fre
     if (live(o))
         r = ref_new(ITEM_OUTCOME, o->subject, o->digest);
     if (r) {
+        FAILPOINT("effect-answered");
         r->blob = blob;
         r->free_blob = free_blob;
         shard_push(o->shard, r);

@@ -3,6 +3,7 @@
  * loop does not block. */
 #include "core/engine_internal.h"
 
+#include "core/failpoint.h"
 #include "core/metric.h"
 
 #include "version.h"
@@ -175,7 +176,9 @@ static void store_offsets(struct engine *e)
             e->shards[i]->stored = e->shards[i]->committed[0];
             list[n++] = (struct kafka_position){e->ops->topic, i, e->shards[i]->stored};
         }
+    FAILPOINT_IF(n, "offsets-unstored");
     kafka_store(e->kafka, list, n);
+    FAILPOINT_IF(n, "offsets-stored");
 }
 
 static void on_now(void *arg, const PGresult *r)

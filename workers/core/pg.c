@@ -554,6 +554,14 @@ void pg_command(struct pg *pg, const char *sql)
         go_down(pg, PQerrorMessage(pg->conn));
 }
 
+#ifdef DRAWBRIDGE_FAILPOINTS
+void pg_flush(struct pg *pg)
+{
+    if (pg->conn)
+        flush_out(pg);
+}
+#endif
+
 void pg_sync(struct pg *pg, pg_done_fn *done, void *arg)
 {
     if (pg->conn && PQpipelineSync(pg->conn) &&

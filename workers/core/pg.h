@@ -51,6 +51,10 @@ void pg_query(struct pg *pg, enum sql_id id, const struct args *args, pg_rows_fn
 void pg_command(struct pg *pg, const char *sql);
 /* Ends the segment. done is called from the loop; at once only when the connection is down. */
 void pg_sync(struct pg *pg, pg_done_fn *done, void *arg);
+#ifdef DRAWBRIDGE_FAILPOINTS
+/* Sends what is queued of a segment without ending it: tests die in the middle of one. */
+void pg_flush(struct pg *pg);
+#endif
 /* Drops the connection and connects anew, as after a break. */
 void pg_reset(struct pg *pg, const char *why);
 

@@ -1,6 +1,7 @@
 /* One database connection and its shards: raising their epochs, going down, starting anew. */
 #include "core/engine_internal.h"
 
+#include "core/failpoint.h"
 #include "core/metric.h"
 
 #include <string.h>
@@ -88,6 +89,7 @@ static void on_open_done(void *arg, const struct pg_failure *failure)
     p->opening = false;
     p->e->busy = true;
     if (!failure) {
+        FAILPOINT("epoch-raised");
         p->opened = true;
         p->e->reassign = true;
         return;

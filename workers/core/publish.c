@@ -3,6 +3,7 @@
  * next commit, or by itself when the shard idles. */
 #include "core/engine_internal.h"
 
+#include "core/failpoint.h"
 #include "core/metric.h"
 
 #include <string.h>
@@ -86,10 +87,12 @@ void publish_delivered(struct engine *e, uint64_t tag)
     struct inflight *f = flight_find(s, seq);
     if (f)
         f->acked = true;
+    FAILPOINT_IF(f && s->flight_n > 1, "publish-part-acked");
     while (s->flight_n && flight_at(s, 0)->acked) {
         s->mark = flight_at(s, 0)->seq;
         flight_pop(s);
     }
+    FAILPOINT_IF(f && !s->flight_n, "published-unmarked");
     metric_add(METRIC_PUBLISHED, NULL, 1);
 }
 
@@ -124,8 +127,11 @@ void publish_batch(struct batch *b)
     struct engine *e = b->pipe->e;
     for (size_t i = 0; i < b->nforeign; i++)
         produce(e, &b->foreign[i], 0);
-    for (size_t i = 0; i < b->nledger; i++)
+    for (size_t i = 0; i < b->nledger; i++) {
+        FAILPOINT_IF(i && i == b->nledger / 2, "publish-halfway");
+        FAILPOINT_IF(strstr(b->ledger[i].topic, ".retry."), "ticket-unproduced");
         publish_rows(b->ledger[i].shard, &b->ledger[i], 1, true);
+    }
     for (size_t i = 0; i < b->nagain; i++)
         produce(e, &b->again[i], 0);
 }
@@ -133,6 +139,7 @@ void publish_batch(struct batch *b)
 static void on_marked(void *arg, const struct pg_failure *failure)
 {
     struct pipe *p = arg;
+    FAILPOINT_IF(!failure, "mark-written");
     for (size_t i = 0; failure && i < p->nshards; i++)
         p->shards[i]->mark_written = 0;
     p->marking = false;
@@ -172,4 +179,5 @@ void publish_marks(struct pipe *p)
     p->marking = true;
     pg_query(p->pg, SQL_SHARD_MARK, a, NULL, NULL);
     pg_sync(p->pg, on_marked, p);
+    FAILPOINT("mark-sent");
 }
