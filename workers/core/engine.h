@@ -219,6 +219,11 @@ struct event_out {
 /* Where the stream of a subject without a row stands: a row that is made now goes on from there.
  * NULL: nothing was ever said about it. */
 const struct stream *batch_stray(struct batch *b, const char *subject);
+/* The subject gets a row of its own with this batch, which carries its stream on. Another worker
+ * that writes to the stream of the subject without a row at the same moment conflicts with us, and
+ * is decided again: otherwise both would count from the same number. In commit(); false: no memory.
+ */
+must_check bool batch_stray_end(struct batch *b, const char *subject, const struct stream *stream);
 void batch_event(struct batch *b, struct item *it, const struct event_out *e);
 
 /* A command for another worker; its id is derived from the item's command, type and subject. */

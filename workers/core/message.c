@@ -45,12 +45,8 @@ struct ledger_row *ledger_add(struct batch *b, struct shard *s)
 
 /* ---- streams ------------------------------------------------------------------------------- */
 
-struct stream *stream_of(struct batch *b, const char *subject)
+static struct stray *stray_of(struct batch *b, const char *subject)
 {
-    struct engine *e = b->pipe->e;
-    struct stream *s = e->ops->stream ? e->ops->stream(e->worker, b, subject) : NULL;
-    if (s)
-        return s;
     size_t n = strlen(subject);
     struct stray *stray = table_get(b->strays, subject, n);
     if (!stray) {
@@ -61,7 +57,26 @@ struct stream *stream_of(struct batch *b, const char *subject)
             return NULL;
         }
     }
-    return &stray->stream;
+    return stray;
+}
+
+struct stream *stream_of(struct batch *b, const char *subject)
+{
+    struct engine *e = b->pipe->e;
+    struct stream *s = e->ops->stream ? e->ops->stream(e->worker, b, subject) : NULL;
+    if (s)
+        return s;
+    struct stray *stray = stray_of(b, subject);
+    return stray ? &stray->stream : NULL;
+}
+
+bool batch_stray_end(struct batch *b, const char *subject, const struct stream *stream)
+{
+    struct stray *stray = stray_of(b, subject);
+    if (!stray)
+        return false;
+    stray->stream = *stream;
+    return stray->stream.dirty = true;
 }
 
 const struct stream *batch_stray(struct batch *b, const char *subject)

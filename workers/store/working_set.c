@@ -2,6 +2,8 @@
 
 #include "store/rows.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 struct working_set *working_set_new(struct batch *b, const struct store_env *env)
@@ -148,27 +150,43 @@ struct session_row *working_set_adopt(struct working_set *ws, struct session *fr
     return user_row_live_add(ws, u, &s->session) ? s : NULL;
 }
 
-/* An event about a row raises the row's sequence, whoever decided it. */
-static void mark_streams(struct working_set *ws)
+static bool end_stray(struct working_set *ws, const char *kind, const char *id,
+                      const struct stream *stream)
 {
+    char subject[320];
+    int n = snprintf(subject, sizeof subject, "%s/%s", kind, id);
+    assert(n > 0 && (size_t)n < sizeof subject); /* the schemas bound both ids */
+    return batch_stray_end(ws->b, subject, stream);
+}
+
+/* An event about a row raises the row's sequence, whoever decided it (Q-04). A new row carries on
+ * the stream that its subject had without one. */
+static bool mark_streams(struct working_set *ws)
+{
+    bool ok = true;
     for (size_t i = 0; i < table_count(ws->users); i++) {
         struct user_row *u = table_at(ws->users, i)->value;
         u->dirty |= u->exists && u->stream.dirty;
+        if (u->dirty && !u->exists)
+            ok = ok && end_stray(ws, "user", u->user.id, &u->stream);
     }
     for (size_t i = 0; i < table_count(ws->sessions); i++) {
         struct session_row *s = table_at(ws->sessions, i)->value;
         s->dirty |= s->exists && s->stream.dirty;
+        if (s->dirty && !s->exists)
+            ok = ok && end_stray(ws, "session", s->session.id, &s->stream);
     }
+    return ok;
 }
 
 bool working_set_commit(struct working_set *ws, bool last, struct err *err)
 {
-    (void)err;
     if (last) {
         deployment_row_commit(ws);
         return true;
     }
-    mark_streams(ws);
+    if (!mark_streams(ws))
+        return err_set(err, ERR_NO_MEMORY, "streams");
     user_rows_commit(ws);
     session_rows_commit(ws);
     config_rows_commit(ws);
