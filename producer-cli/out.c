@@ -3,13 +3,13 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
-#include "core/buf.h"
 #include "core/clock.h"
 
-enum { TEXT_MAX = 1 << 20, COLUMNS_MAX = 24 };
+enum { TEXT_MAX = 1 << 20, COLUMNS_MAX = 24, GAP = 2, CUT_LEAST = 10, NOTE_INDENT = 7 };
 
 /* ---- text ---- */
 
@@ -83,13 +83,26 @@ char *text_clean(const char *s, size_t width_max)
 
 /* ---- colour ---- */
 
+/* COLUMNS, where somebody says so; else the terminal's. */
+static size_t width_of(FILE *to)
+{
+    struct winsize w = {0};
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
+    const char *said = getenv("COLUMNS");
+    long columns = said ? strtol(said, NULL, 10) : 0;
+    if (columns > 0 && columns < 10000)
+        return (size_t)columns;
+    return isatty(fileno(to)) && !ioctl(fileno(to), TIOCGWINSZ, &w) ? w.ws_col : 0;
+}
+
 void out_init(struct out *o, FILE *to, bool wanted, int64_t now_ms)
 {
     /* NOLINTBEGIN(concurrency-mt-unsafe): nobody changes the environment */
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
     /* NOLINTEND(concurrency-mt-unsafe) */
     bool dumb = term && !strcmp(term, "dumb");
-    *o = (struct out){to, wanted && !dumb && !(no && *no) && isatty(fileno(to)), now_ms};
+    bool color = wanted && !dumb && !(no && *no) && isatty(fileno(to));
+    *o = (struct out){to, color, now_ms, width_of(to)};
 }
 
 static const char *style_code(enum out_style style)
@@ -238,6 +251,17 @@ static void put_cell(struct buf *b, const json_t *v, enum out_format format, int
     }
 }
 
+void out_time_text(const struct out *o, struct buf *to, const json_t *time)
+{
+    put_cell(to, time, FORMAT_AGO, o->now_ms);
+}
+
+void out_ms_text(struct buf *to, const json_t *ms)
+{
+    if (json_is_integer(ms))
+        put_ms(to, json_integer_value(ms));
+}
+
 /* A cell as printed, "" for null and missing; NULL without memory. */
 static char *cell(const struct out *o, const json_t *row, const struct column *c)
 {
@@ -261,6 +285,9 @@ static enum out_style cell_style(const struct column *c, const char *text)
         {"dead", STYLE_BAD},         {"down", STYLE_BAD},          {"failure", STYLE_BAD},
         {"missing", STYLE_WARN},     {"bad", STYLE_BAD},           {"terminated", STYLE_DIM},
         {"parked", STYLE_BAD},       {"success", STYLE_GOOD},      {"new", STYLE_WARN},
+        {"replaying", STYLE_WARN},   {"resolved", STYLE_GOOD},     {"discarded", STYLE_DIM},
+        {"dead letter", STYLE_BAD},  {"failed", STYLE_WARN},       {"edited", STYLE_WARN},
+        {"stopped", STYLE_BAD},      {"interrupted", STYLE_WARN},  {"running", STYLE_GOOD},
     };
     if (c->format != FORMAT_STATUS)
         return STYLE_PLAIN;
@@ -310,6 +337,31 @@ static void measure(const struct out *o, const json_t *rows, const struct column
     }
 }
 
+/* Makes a table as narrow as the terminal: the last column that may be cut gives way first. */
+static void fit(const struct out *o, const struct column *columns, size_t n, size_t *width)
+{
+    size_t total = 0;
+    for (size_t k = 0; k < n; k++)
+        total += width[k] ? width[k] + GAP : 0;
+    for (size_t k = n; o->width && total > o->width + GAP && k-- > 0;) {
+        size_t title = text_width(columns[k].title), least = title > CUT_LEAST ? title : CUT_LEAST;
+        if (!columns[k].width_max || width[k] <= least)
+            continue;
+        size_t over = total - o->width - GAP, room = width[k] - least;
+        size_t cut = over < room ? over : room;
+        width[k] -= cut;
+        total -= cut;
+    }
+}
+
+static char *fitting(const struct out *o, const json_t *row, const struct column *c, size_t width)
+{
+    struct column cut = *c;
+    if (cut.width_max > width)
+        cut.width_max = width;
+    return cell(o, row, &cut);
+}
+
 static void put_row(struct out *o, const json_t *row, const struct column *columns, size_t n,
                     const size_t *width)
 {
@@ -319,7 +371,7 @@ static void put_row(struct out *o, const json_t *row, const struct column *colum
     for (size_t k = 0; k < n; k++) {
         if (!width[k])
             continue;
-        auto_free char *s = row ? cell(o, row, &columns[k]) : strdup(columns[k].title);
+        auto_free char *s = row ? fitting(o, row, &columns[k], width[k]) : strdup(columns[k].title);
         const char *text = s && *s ? s : "–";
         put_padded(o, row ? cell_style(&columns[k], text) : STYLE_BOLD, text, width[k],
                    right_aligned(&columns[k]), k == last);
@@ -327,15 +379,53 @@ static void put_row(struct out *o, const json_t *row, const struct column *colum
     fputc('\n', o->to);
 }
 
-void out_table(struct out *o, const json_t *rows, const struct column *columns)
+void out_wrapped(struct out *o, enum out_style style, const char *text, size_t indent)
+{
+    auto_free char *clean = text_clean(text, 0);
+    size_t room = o->width > indent + CUT_LEAST ? o->width - indent : 0, used = 0;
+    for (char *word = clean, *next; word && *word; word = next) {
+        next = word + strcspn(word, " ");
+        char blank = *next;
+        *next = 0;
+        size_t n = text_width(word);
+        if (used && room && used + 1 + n > room) {
+            fprintf(o->to, "\n%*s", (int)indent, "");
+            used = 0;
+        } else if (used) {
+            fputc(' ', o->to);
+            used++;
+        }
+        put_styled(o, style, word);
+        used += n;
+        next += blank != 0;
+    }
+    fputc('\n', o->to);
+}
+
+void out_table_notes(struct out *o, const json_t *rows, const struct column *columns,
+                     const char *note)
 {
     size_t n = 0, i, width[COLUMNS_MAX];
     json_t *row;
     while (columns[n].key && n < COLUMNS_MAX)
         n++;
     measure(o, rows, columns, n, width);
+    fit(o, columns, n, width);
     put_row(o, NULL, columns, n, width);
-    json_array_foreach(rows, i, row) put_row(o, row, columns, n, width);
+    json_array_foreach(rows, i, row)
+    {
+        const char *text = note ? json_string_value(json_object_get(row, note)) : NULL;
+        put_row(o, row, columns, n, width);
+        if (!text)
+            continue;
+        fprintf(o->to, "%*s", NOTE_INDENT, "");
+        out_wrapped(o, STYLE_DIM, text, NOTE_INDENT);
+    }
+}
+
+void out_table(struct out *o, const json_t *rows, const struct column *columns)
+{
+    out_table_notes(o, rows, columns, NULL);
 }
 
 void out_facts(struct out *o, const json_t *row, const struct column *columns)

@@ -105,6 +105,30 @@ static void colour_is_for_terminals_only(void **state)
     fclose(file);
 }
 
+static void wide(struct out *o, const json_t *v)
+{
+    static const struct column cols[] = {{"id", "ID", FORMAT_TEXT, 0},
+                                         {"about", "ABOUT", FORMAT_TEXT, 30},
+                                         {"why", "WHY", FORMAT_TEXT, 70},
+                                         {0}};
+    o->width = 40;
+    out_table_notes(o, v, cols, "note");
+}
+
+static void a_table_is_no_wider_than_the_terminal_and_its_notes_are_wrapped(void **state)
+{
+    auto_free char *text =
+        printed(wide, "[{\"id\": \"7\", \"about\": \"twenty letters or so\","
+                      "  \"why\": \"because of a very long reason\","
+                      "  \"note\": \"a note of which there is more than fits on one line\"},"
+                      " {\"id\": \"8\", \"about\": \"short\", \"why\": \"none\"}]");
+    assert_string_equal(text, "ID  ABOUT                 WHY\n"
+                              "7   twenty letters or so  because of a …\n"
+                              "       a note of which there is more\n"
+                              "       than fits on one line\n"
+                              "8   short                 none\n");
+}
+
 static int setup(void **state)
 {
     return setlocale(LC_CTYPE, "C.UTF-8") ? 0 : -1;
@@ -118,6 +142,7 @@ int main(void)
         cmocka_unit_test(control_characters_and_broken_utf8_do_not_reach_the_terminal),
         cmocka_unit_test(a_cut_text_is_as_wide_as_asked_and_says_so),
         cmocka_unit_test(colour_is_for_terminals_only),
+        cmocka_unit_test(a_table_is_no_wider_than_the_terminal_and_its_notes_are_wrapped),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
