@@ -1,206 +1,479 @@
-/* drawbridge dlq list|show — commands that died, with their reasons. */
+/* drawbridge dlq list|groups|show|diff|watch — commands that died, with their reasons. What changes
+ * them is in cmd_dlq_change.c and cmd_dlq_replay.c. */
+#include "biography.h"
 #include "commands.h"
-#include "db.h"
+#include "letter.h"
+#include "letter_export.h"
+#include "letter_filter.h"
+#include "pointer.h"
+#include "signals.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/header_block.h"
 
-enum { LIST_LIMIT = 50, BYTES_MAX = 4 << 20, SHOW_ARENA_BYTES = 8 << 20 };
+enum {
+    LIST_LIMIT = 50,
+    EXPORT_LIMIT = 100000,
+    WATCH_MS = 1000,
+    WATCH_ROWS = 500,
+    FILTER_BYTES = 1024
+};
+
+/* ---- what all of them share ---- */
+
+/* For people: which letters were looked for, and where to look when there are none. */
+static void put_none(struct cli *cli, const json_t *doc)
+{
+    char text[FILTER_BYTES];
+    struct buf b;
+    const json_t *filter = json_object_get(doc, "filter");
+    buf_init_fixed(&b, text, sizeof text);
+    letter_filter_text(filter, &b);
+    auto_free char *clean = text_clean(text, 0);
+    if (!letter_filter_says_something(filter))
+        out_line(&cli->out, STYLE_GOOD, "No dead letters. Nothing has been given up.");
+    else
+        out_line(&cli->out, STYLE_PLAIN, "No dead letter fits: %s.", clean ? clean : "");
+    out_line(&cli->out, STYLE_DIM, "Dealt with are shown too by: drawbridge dlq list --state all");
+}
+
+static json_t *rows_of(const struct cli *cli, struct db *db, enum sql_id id, const json_t *filter,
+                       int64_t most, struct err *err)
+{
+    auto_free char *param = letter_filter_param(filter);
+    char limit[24];
+    (void)cli;
+    snprintf(limit, sizeof limit, "%" PRId64, most);
+    return db_rows(db, id, DB_PARAMS(param, limit), err);
+}
 
 /* ---- list ---- */
 
 static const struct column list_columns[] = {
-    {"id", "ID", FORMAT_NUMBER, 0},       {"worker", "WORKER", FORMAT_TEXT, 0},
-    {"state", "STATE", FORMAT_STATUS, 0}, {"diedAt", "DIED", FORMAT_AGO, 0},
-    {"type", "TYPE", FORMAT_TEXT, 36},    {"subject", "SUBJECT", FORMAT_TEXT, 48},
-    {"code", "CODE", FORMAT_TEXT, 0},     {"attempts", "TRIES", FORMAT_NUMBER, 0},
-    {"message", "WHY", FORMAT_TEXT, 70},  {0},
+    {"id", "ID", FORMAT_TEXT, 0},
+    {"worker", "WORKER", FORMAT_TEXT, 0},
+    {"state", "STATE", FORMAT_STATUS, 0},
+    {"replayOutcome", "ENDED", FORMAT_STATUS, 0},
+    {"diedAt", "DIED", FORMAT_AGO, 0},
+    {"type", "TYPE", FORMAT_TEXT, 24},
+    {"subject", "SUBJECT", FORMAT_TEXT, 48},
+    {"code", "CODE", FORMAT_TEXT, 0},
+    {"attempts", "TRIES", FORMAT_NUMBER, 0},
+    {"message", "WHY", FORMAT_TEXT, 70},
+    {0},
 };
+
+/* What tells people nothing is left out: the common prefix of types, the worker beside a type that
+ * only it knows, a state that all of them have. */
+static json_t *for_people(const json_t *rows, bool all_parked)
+{
+    json_t *copy = json_deep_copy(rows), *row;
+    size_t i;
+    json_array_foreach(copy, i, row)
+    {
+        const char *type = json_string_value(json_object_get(row, "type"));
+        if (type)
+            json_object_del(row, "worker");
+        if (all_parked)
+            json_object_del(row, "state");
+        if (type && !strncmp(type, "drawbridge.", 11))
+            json_object_set_new(row, "type", json_string(type + 11));
+        if (json_integer_value(json_object_get(row, "attempts")) == 0)
+            json_object_del(row, "attempts");
+    }
+    return copy;
+}
 
 static void list_people(struct cli *cli, const json_t *doc)
 {
-    const json_t *rows = json_object_get(doc, "deadLetters");
+    const json_t *states = json_object_get(json_object_get(doc, "filter"), "state");
+    const char *state = json_string_value(json_array_get(states, 0));
+    bool all_parked = json_array_size(states) == 1 && !strcmp(state, "parked");
+    auto_json json_t *rows = for_people(json_object_get(doc, "deadLetters"), all_parked);
     size_t n = json_array_size(rows);
-    if (n)
-        out_table(&cli->out, rows, list_columns);
-    out_line(&cli->out, STYLE_DIM, "%zu of %lld dead letters%s", n,
-             (long long)json_integer_value(json_object_get(doc, "totalCount")),
-             n ? ". Next: drawbridge dlq show ID" : "");
-}
-
-/* --type with or without the prefix. */
-static const char *full_type(const char *type, char *out, size_t bytes)
-{
-    if (!type || !strncmp(type, "drawbridge.", 11))
-        return type;
-    snprintf(out, bytes, "drawbridge.%s", type);
-    return out;
+    if (!n) {
+        put_none(cli, doc);
+        return;
+    }
+    out_table(&cli->out, rows, list_columns);
+    out_line(&cli->out, STYLE_DIM,
+             "%zu of %lld dead letters. Next: drawbridge dlq show ID, or "
+             "drawbridge dlq groups",
+             n, (long long)json_integer_value(json_object_get(doc, "totalCount")));
 }
 
 static int run_list(struct cli *cli)
 {
     const struct line *l = &cli->line;
     struct err err = {0};
-    char since[25], type_text[256], limit[24];
-    clock_format(cli->now_ms - line_int(l, "since", 0), since);
-    snprintf(limit, sizeof limit, "%lld", (long long)line_int(l, "limit", LIST_LIMIT));
-    /* In the order of both queries' parameters; the list has one more. */
-    const char *const filter[] = {
-        line_text(l, "worker"),
-        full_type(line_text(l, "type"), type_text, sizeof type_text),
-        line_has(l, "since") ? since : NULL,
-        line_has(l, "all") ? "true" : "false",
-        line_text(l, "tenant"),
-        line_text(l, "reason"),
-        line_text(l, "text"),
-        limit,
-    };
-    auto_db struct db *db = db_open(cli, &err);
-    auto_json json_t *doc = db ? db_row(db, SQL_DEAD_LETTER_COUNT, filter, &err) : NULL;
-    auto_json json_t *rows = doc ? db_rows(db, SQL_DEAD_LETTER_LIST, filter, &err) : NULL;
+    bool exports = line_has(l, "export");
+    auto_json json_t *filter = letter_filter(cli, line_has(l, "all") ? NULL : "parked", &err);
+    auto_free char *param = filter ? letter_filter_param(filter) : NULL;
+    auto_db struct db *db = param ? db_open(cli, &err) : NULL;
+    auto_json json_t *doc = db ? db_row(db, SQL_DEAD_LETTER_COUNT, DB_PARAMS(param), &err) : NULL;
+    auto_json json_t *rows =
+        doc ? rows_of(cli, db, SQL_DEAD_LETTER_LIST, filter,
+                      line_int(l, "limit", exports ? EXPORT_LIMIT : LIST_LIMIT), &err)
+            : NULL;
     if (!rows)
         return cli_fail(cli, &err);
+    if (exports)
+        return letter_export(cli, db, rows);
     json_object_set(doc, "deadLetters", rows);
+    json_object_set(doc, "filter", filter);
     return cli_done(cli, json_incref(doc), list_people);
+}
+
+/* ---- groups ---- */
+
+static const struct column group_columns[] = {
+    {"count", "COUNT", FORMAT_NUMBER, 0},
+    {"type", "TYPE", FORMAT_TEXT, 24},
+    {"code", "CODE", FORMAT_TEXT, 0},
+    {"place", "WHERE", FORMAT_TEXT, 32},
+    {"fingerprint", "FINGERPRINT", FORMAT_TEXT, 0},
+    {"exampleId", "EXAMPLE", FORMAT_TEXT, 0},
+    {0},
+};
+
+/* "first 3 min ago, last 2 s ago, worker 0.1.0, of 3 resources: /isActive: must be …" */
+static json_t *group_note(const struct out *o, const json_t *row)
+{
+    char text[FILTER_BYTES];
+    struct buf b;
+    size_t i;
+    json_t *version;
+    int64_t subjects = json_integer_value(json_object_get(row, "subjects"));
+    const char *message = json_string_value(json_object_get(row, "message"));
+    buf_init_fixed(&b, text, sizeof text);
+    buf_str(&b, "first ");
+    out_time_text(o, &b, json_object_get(row, "firstAt"));
+    buf_str(&b, ", last ");
+    out_time_text(o, &b, json_object_get(row, "lastAt"));
+    buf_str(&b, ", worker ");
+    json_array_foreach(json_object_get(row, "versions"), i, version)
+        buf_printf(&b, "%s%s", i ? " and " : "", json_string_value(version));
+    if (subjects > 1)
+        buf_printf(&b, ", of %" PRId64 " resources", subjects);
+    buf_printf(&b, ": %.300s", message ? message : "");
+    return json_string(text);
+}
+
+static void groups_people(struct cli *cli, const json_t *doc)
+{
+    auto_json json_t *rows = for_people(json_object_get(doc, "groups"), false);
+    size_t i, n = json_array_size(rows);
+    json_t *row;
+    if (!n) {
+        put_none(cli, doc);
+        return;
+    }
+    json_array_foreach(rows, i, row) json_object_set_new(row, "note", group_note(&cli->out, row));
+    out_table_notes(&cli->out, rows, group_columns, "note");
+    out_line(&cli->out, STYLE_DIM,
+             "%zu group%s. Next: drawbridge dlq show EXAMPLE, or\n"
+             "drawbridge dlq replay --fingerprint FINGERPRINT --canary 1",
+             n, n == 1 ? "" : "s");
+}
+
+static int run_groups(struct cli *cli)
+{
+    struct err err = {0};
+    auto_json json_t *filter = letter_filter(cli, "parked", &err);
+    auto_db struct db *db = filter ? db_open(cli, &err) : NULL;
+    auto_json json_t *rows = db ? rows_of(cli, db, SQL_DEAD_LETTER_GROUPS, filter,
+                                          line_int(&cli->line, "limit", LIST_LIMIT), &err)
+                                : NULL;
+    if (!rows)
+        return cli_fail(cli, &err);
+    return cli_done(cli, json_pack("{s:O, s:O}", "groups", rows, "filter", filter), groups_people);
 }
 
 /* ---- show ---- */
 
-/* A bytea member becomes {"text": …} where it is UTF-8, else {"base16": …}; JSON is parsed. */
-static void open_bytes(json_t *row, const char *name, bool json)
+static void show_people(struct cli *cli, const json_t *doc)
 {
-    const char *column = json_string_value(json_object_get(row, name));
-    auto_buf struct buf b;
-    buf_init(&b, BYTES_MAX);
-    if (!column || !db_bytes(column, &b))
-        return;
-    const char *p = b.p ? (const char *)b.p : "";
-    json_t *value = json ? json_loadb(p, b.n, JSON_DECODE_ANY, NULL) : json_stringn(p, b.n);
-    if (!value)
-        value = json_stringn(p, b.n);
-    if (!value)
-        value = json_pack("{s:s}", "base16", column + 2);
-    json_object_set_new(row, name, value);
-}
-
-static void open_headers(json_t *row)
-{
-    const char *column = json_string_value(json_object_get(row, "headers"));
-    auto_arena struct arena *a = arena_new(65536, SHOW_ARENA_BYTES);
-    auto_buf struct buf b;
-    struct header *headers;
-    size_t n;
-    buf_init(&b, BYTES_MAX);
-    if (!a || !column || !db_bytes(column, &b) ||
-        !header_block_parse(a, (struct bytes){b.p, b.n}, &headers, &n, NULL))
-        return;
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_t *value = json_stringn((const char *)headers[i].value.p, headers[i].value.n);
-        json_array_append_new(list, json_pack("{s:s, s:o}", "name", headers[i].name, "value",
-                                              value ? value : json_null()));
+    const json_t *history = json_object_get(doc, "history");
+    letter_people(&cli->out, doc);
+    if (json_array_size(json_object_get(history, "steps"))) {
+        out_line(&cli->out, STYLE_BOLD, "\nHISTORY");
+        biography_people(&cli->out, history);
     }
-    json_object_set_new(row, "headers", list);
-}
-
-static const struct column show_columns[] = {
-    {"id", "dead letter", FORMAT_TEXT, 0},
-    {"state", "state", FORMAT_STATUS, 0},
-    {"worker", "worker", FORMAT_TEXT, 0},
-    {"diedAt", "died", FORMAT_TIME, 0},
-    {"type", "type", FORMAT_TEXT, 0},
-    {"subject", "subject", FORMAT_TEXT, 0},
-    {"commandId", "command", FORMAT_TEXT, 0},
-    {"source", "source", FORMAT_TEXT, 0},
-    {"class", "class", FORMAT_TEXT, 0},
-    {"code", "code", FORMAT_TEXT, 0},
-    {"message", "why", FORMAT_TEXT, 0},
-    {"attempts", "tries", FORMAT_NUMBER, 0},
-    {"firstFailedAt", "first failed", FORMAT_TIME, 0},
-    {"topic", "topic", FORMAT_TEXT, 0},
-    {"partition", "partition", FORMAT_TEXT, 0},
-    {"offset", "offset", FORMAT_TEXT, 0},
-    {"recordAt", "sent", FORMAT_TIME, 0},
-    {"key", "key", FORMAT_TEXT, 200},
-    {"workerVersion", "worker's version", FORMAT_TEXT, 0},
-    {"hint", "what would help", FORMAT_TEXT, 0},
-    {0},
-};
-static const struct column problem_columns[] = {
-    {"pointer", "WHERE", FORMAT_TEXT, 60}, {"message", "PROBLEM", FORMAT_TEXT, 0}, {0}};
-static const struct column header_columns[] = {
-    {"name", "HEADER", FORMAT_TEXT, 60}, {"value", "VALUE", FORMAT_TEXT, 120}, {0}};
-
-static void show_people(struct cli *cli, const json_t *row)
-{
-    struct out *o = &cli->out;
-    const json_t *problems = json_object_get(row, "problems");
-    const json_t *headers = json_object_get(row, "headers"), *value = json_object_get(row, "value");
-    out_facts(o, row, show_columns);
-    if (json_array_size(problems)) {
-        fputc('\n', o->to);
-        out_table(o, problems, problem_columns);
-    }
-    if (json_array_size(headers)) {
-        fputc('\n', o->to);
-        out_table(o, headers, header_columns);
-    }
-    auto_free char *text = json_is_string(value)
-                               ? text_clean(json_string_value(value), 4000)
-                               : json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    if (text) {
-        out_line(o, STYLE_BOLD, "\nMESSAGE");
-        out_line(o, STYLE_PLAIN, "%s", text);
-    }
+    const char *state = json_string_value(json_object_get(doc, "state"));
+    if (state && !strcmp(state, "parked"))
+        out_line(&cli->out, STYLE_DIM,
+                 "\nNext: drawbridge dlq replay %1$lld, dlq edit %1$lld, or dlq discard %1$lld "
+                 "--reason WHY",
+                 (long long)json_integer_value(json_object_get(doc, "id")));
 }
 
 static int run_show(struct cli *cli)
 {
     struct err err = {0};
-    const char *id = cli->line.words[0];
-    int64_t number;
-    if (!number_parse(id, &number)) {
-        (void)err_set(&err, ERR_BAD_INPUT,
-                      "%.64s is no dead letter: a number is, `drawbridge dlq list` shows them", id);
+    auto_db struct db *db = NULL;
+    int64_t id;
+    if (!number_parse(cli->line.words[0], &id)) {
+        auto_json json_t *none = letter_row(NULL, cli->line.words[0], &err);
         return cli_fail(cli, &err);
     }
-    auto_db struct db *db = db_open(cli, &err);
-    auto_json json_t *row = db ? db_row(db, SQL_DEAD_LETTER_SHOW, DB_PARAMS(id), &err) : NULL;
-    if (json_is_null(row))
-        (void)err_set(&err, ERR_NOT_FOUND, "there is no dead letter %s", id);
-    if (err.code || !row)
+    db = db_open(cli, &err);
+    auto_json json_t *row = db ? letter_row(db, cli->line.words[0], &err) : NULL;
+    if (!row)
         return cli_fail(cli, &err);
-    const char *code = json_string_value(json_object_get(row, "code"));
-    json_object_set_new(row, "hint", json_string(err_hint(err_by_name(code ? code : ""))));
-    open_bytes(row, "key", false);
-    open_bytes(row, "value", true);
-    open_headers(row);
+    if (line_has(&cli->line, "export")) {
+        auto_json json_t *ids = json_pack("[{s:I}]", "id", (json_int_t)id);
+        return letter_export(cli, db, ids);
+    }
+    auto_json json_t *history = biography_of_letter(db, id, &err);
+    if (!history)
+        return cli_fail(cli, &err);
+    letter_open(row);
+    json_object_set(row, "history", history);
     return cli_done(cli, json_incref(row), show_people);
 }
 
+/* ---- diff ---- */
+
+static void diff_people(struct cli *cli, const json_t *doc)
+{
+    const json_t *data = json_object_get(doc, "data"), *headers = json_object_get(doc, "headers");
+    const char *from = json_string_value(json_object_get(doc, "from"));
+    const char *to = json_string_value(json_object_get(doc, "to"));
+    out_line(&cli->out, STYLE_DIM, "- %s\n+ %s", from, to);
+    difference_people(&cli->out, data);
+    if (json_array_size(headers)) {
+        out_line(&cli->out, STYLE_BOLD, "headers");
+        difference_people(&cli->out, headers);
+    }
+    if (!json_array_size(data) && !json_array_size(headers))
+        out_line(&cli->out, STYLE_PLAIN, "no difference");
+}
+
+/* {"name": value, …}, as far as names are there once; those that tell of hops are left out. */
+static json_t *header_object(const char *column)
+{
+    auto_json json_t *list = letter_headers(column);
+    json_t *object = json_object(), *h;
+    size_t i;
+    json_array_foreach(list, i, h) json_object_set(
+        object, json_string_value(json_object_get(h, "name")), json_object_get(h, "value"));
+    return object;
+}
+
+static json_t *difference(const json_t *a, const char *value_a, const char *headers_a,
+                          const json_t *b)
+{
+    const char *from = json_string_value(json_object_get(a, value_a));
+    const char *to = json_string_value(json_object_get(b, "value"));
+    auto_json json_t *va = letter_value(from), *vb = letter_value(to);
+    auto_json json_t *ha = header_object(json_string_value(json_object_get(a, headers_a)));
+    auto_json json_t *hb = header_object(json_string_value(json_object_get(b, "headers")));
+    return json_pack("{s:o, s:o}", "data", json_difference(va, vb), "headers",
+                     json_difference(ha, hb));
+}
+
+static json_t *diff_of(const json_t *a, const json_t *b, struct err *err)
+{
+    long long id = (long long)json_integer_value(json_object_get(a, "id"));
+    bool edited = json_integer_value(json_object_get(a, "edits")) > 0;
+    if (!b && !edited) {
+        (void)err_set(err, ERR_BAD_INPUT,
+                      "dead letter %lld was not edited: name a second one to compare it with", id);
+        return NULL;
+    }
+    json_t *doc = b ? difference(a, "value", "headers", b)
+                    : difference(a, "originalValue", "originalHeaders", a);
+    if (!doc)
+        return NULL;
+    json_object_set_new(doc, "from",
+                        json_sprintf(b ? "dead letter %lld" : "dead letter %lld as it came", id));
+    json_object_set_new(doc, "to",
+                        b ? json_sprintf("dead letter %lld",
+                                         (long long)json_integer_value(json_object_get(b, "id")))
+                          : json_sprintf("dead letter %lld as it was edited", id));
+    return doc;
+}
+
+static int run_diff(struct cli *cli)
+{
+    const struct line *l = &cli->line;
+    struct err err = {0};
+    auto_db struct db *db = db_open(cli, &err);
+    auto_json json_t *a = db ? letter_row(db, l->words[0], &err) : NULL;
+    auto_json json_t *b = a && l->nwords > 1 ? letter_row(db, l->words[1], &err) : NULL;
+    json_t *doc = a && (l->nwords == 1 || b) ? diff_of(a, b, &err) : NULL;
+    return doc ? cli_done(cli, doc, diff_people) : cli_fail(cli, &err);
+}
+
+/* ---- watch ---- */
+
+struct watch {
+    struct cli *cli;
+    struct db *db;
+    const char *filter;
+    json_t *seen; /* ids: they are taken before they are visible, and may come out of order */
+    int64_t last, count, until_ms;
+};
+
+static void put_letter(struct cli *cli, const json_t *row)
+{
+    const char *at = json_string_value(json_object_get(row, "diedAt"));
+    const char *type = json_string_value(json_object_get(row, "type"));
+    const char *subject = json_string_value(json_object_get(row, "subject"));
+    auto_free char *message = text_clean(json_string_value(json_object_get(row, "message")), 0);
+    auto_free char *clean_type = text_clean(!type                               ? "–"
+                                            : !strncmp(type, "drawbridge.", 11) ? type + 11
+                                                                                : type,
+                                            20);
+    auto_free char *about = text_clean(subject ? subject : "–", 0);
+    if (cli->json) {
+        out_json_line(&cli->out, row);
+        return;
+    }
+    out_text(&cli->out, STYLE_DIM, "%.12s  ", at && strlen(at) > 11 ? at + 11 : "");
+    out_text(&cli->out, STYLE_BOLD, "%-6lld",
+             (long long)json_integer_value(json_object_get(row, "id")));
+    out_text(&cli->out, STYLE_PLAIN, "  %-14s  %s  ", clean_type ? clean_type : "",
+             about ? about : "");
+    out_text(&cli->out, STYLE_BAD, "%s", json_string_value(json_object_get(row, "code")));
+    out_line(&cli->out, STYLE_PLAIN, ": %s", message ? message : "");
+    fflush(cli->out.to);
+}
+
+static bool watch_once(struct watch *w, struct err *err)
+{
+    char after[24], most[24], id[24];
+    /* Some way back: a transaction that began earlier may commit later. */
+    snprintf(after, sizeof after, "%" PRId64, w->last > WATCH_ROWS ? w->last - WATCH_ROWS : 0);
+    snprintf(most, sizeof most, "%d", 2 * WATCH_ROWS);
+    auto_json json_t *rows =
+        db_rows(w->db, SQL_DEAD_LETTER_NEW, DB_PARAMS(w->filter, after, most), err);
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        int64_t n = json_integer_value(json_object_get(row, "id"));
+        snprintf(id, sizeof id, "%" PRId64, n);
+        if (json_object_get(w->seen, id))
+            continue;
+        json_object_set_new(w->seen, id, json_true());
+        w->last = n > w->last ? n : w->last;
+        put_letter(w->cli, row);
+        if (w->count && !--w->count)
+            signals_raise();
+    }
+    return rows != NULL;
+}
+
+/* What was there before is not news. */
+static bool watch_begin(struct watch *w, const char *since, struct err *err)
+{
+    auto_json json_t *row = db_row(w->db, SQL_DEAD_LETTER_LAST, NULL, err);
+    if (!row)
+        return false;
+    int64_t last = json_integer_value(json_object_get(row, "id"));
+    w->last = since ? 0 : last;
+    for (int64_t n = last > WATCH_ROWS && !since ? last - WATCH_ROWS : 1; !since && n <= last;
+         n++) {
+        char id[24];
+        snprintf(id, sizeof id, "%" PRId64, n);
+        json_object_set_new(w->seen, id, json_true());
+    }
+    return true;
+}
+
+static int run_watch(struct cli *cli)
+{
+    const struct line *l = &cli->line;
+    struct err err = {0};
+    auto_json json_t *filter = letter_filter(cli, NULL, &err), *seen = json_object();
+    auto_free char *param = filter ? letter_filter_param(filter) : NULL;
+    auto_db struct db *db = param ? db_open(cli, &err) : NULL;
+    int64_t for_ms = line_int(l, "for", 0);
+    struct watch w = {cli,
+                      db,
+                      param,
+                      seen,
+                      0,
+                      line_int(l, "count", 0),
+                      for_ms ? clock_mono_now_us() / 1000 + for_ms : 0};
+    signals_watch();
+    if (!db || !watch_begin(&w, line_text(l, "since"), &err))
+        return cli_fail(cli, &err);
+    do {
+        if (!watch_once(&w, &err))
+            return cli_fail(cli, &err);
+    } while ((!w.until_ms || clock_mono_now_us() / 1000 < w.until_ms) && !signals_wait(WATCH_MS));
+    return EXIT_DONE;
+}
+
+/* ---- the table ---- */
+
 static const struct option list_options[] = {
-    {"worker", "NAME", "only this worker's: provisioning, teardown or refresh", OPT_TEXT, 0, 0,
-     false},
-    {"type", "TYPE", "only commands of this type", OPT_TEXT, 0, 0, false},
-    {"tenant", "TENANT", "only this tenant's", OPT_TEXT, 0, 0, false},
-    {"reason", "CODE", "only this reason, such as schema.violation", OPT_TEXT, 0, 0, false},
-    {"text", "TEXT", "only where the error's message has it", OPT_TEXT, 0, 0, false},
-    {"since", "DURATION", "died since then, such as 2h", OPT_DURATION, 0, 0, false},
-    {"all", NULL, "also those that were dealt with", OPT_FLAG, 0, 0, false},
-    {"limit", "N", "rows (50)", OPT_INT, 1, 1000, false},
+    LETTER_FILTER_OPTIONS,
+    {"all", NULL, "also those that were dealt with: --state all", OPT_FLAG, 0, 0, false},
+    {"limit", "N", "rows (50)", OPT_INT, 1, EXPORT_LIMIT, false},
+    LETTER_EXPORT_OPTIONS,
     {0},
 };
 static const struct example list_examples[] = {
     {"dlq list --since 2h --type session.start", "starts that died in the last two hours"},
+    {"dlq list --code schema.violation --place /userId", "those with a problem in that field"},
+    {"dlq list --tenant acme --export acme.jsonl --headers spring",
+     "a tenant's, for tools made for Spring's dead letter topics"},
+    {0},
+};
+static const struct option group_options[] = {
+    LETTER_FILTER_OPTIONS,
+    {"limit", "N", "groups (50)", OPT_INT, 1, 1000, false},
+    {0},
+};
+static const struct example group_examples[] = {
+    {"dlq groups --since 8h", "what went wrong last night, the most frequent first"},
+    {"dlq groups --state all --worker provisioning", "also what has been dealt with since"},
+    {0},
+};
+static const struct option show_options[] = {LETTER_EXPORT_OPTIONS, {0}};
+static const struct example show_examples[] = {
+    {"dlq show 17", "the message, why it died, and all that happened to it"},
+    {"dlq show 17 --json | jq .value", "its body alone"},
+    {0},
+};
+static const struct example diff_examples[] = {
+    {"dlq diff 17", "what the edit of 17 changed"},
+    {"dlq diff 17 23", "what is different between two dead letters"},
+    {0},
+};
+static const struct option watch_options[] = {
+    LETTER_FILTER_OPTIONS,
+    {"count", "N", "end after so many", OPT_INT, 1, 1000000000, false},
+    {"for", "DURATION", "end after so long", OPT_DURATION, 0, 0, false},
+    {0},
+};
+static const struct example dlq_watch_examples[] = {
+    {"dlq watch --worker provisioning", "new ones as they die"},
+    {"dlq watch --since 1h --json | jq -r .code", "those of the last hour first"},
     {0},
 };
 
 const struct action dlq_actions[] = {
-    {"dlq", "list", NULL, 0, 0, "Lists dead letters, newest first", NULL, list_options,
-     list_examples, run_list},
-    {"dlq", "show", "ID", 1, 1, "Shows a dead letter: message, headers, every reason", NULL, NULL,
-     NULL, run_show},
+    {"dlq", "list", "[ID...]", 0, LINE_WORDS_MAX, "Lists dead letters, newest first",
+     "Without --state only those that nobody has dealt with. Options that may come several times "
+     "mean any of their values; different options have to fit together.",
+     list_options, list_examples, run_list},
+    {"dlq", "groups", NULL, 0, 0, "Dead letters by what went wrong",
+     "A group has the same failure: reason, place of the first problem, type. Its fingerprint "
+     "stands for it in every other command.",
+     group_options, group_examples, run_groups},
+    {"dlq", "show", "ID", 1, 1, "Shows a dead letter: message, headers, every reason, its history",
+     "What another system's headers say of an earlier death (Spring's kafka_dlt-*, Connect's "
+     "__connect.errors.*) is shown too.",
+     show_options, show_examples, run_show},
+    {"dlq", "diff", "ID [ID]", 1, 2, "Shows what an edit changed, or how two dead letters differ",
+     NULL, NULL, diff_examples, run_diff},
+    {"dlq", "watch", NULL, 0, 0, "Follows new dead letters, one line each", NULL, watch_options,
+     dlq_watch_examples, run_watch},
     {0},
 };

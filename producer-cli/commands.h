@@ -10,6 +10,7 @@ extern const struct action session_actions[];
 extern const struct action session_config_actions[];
 extern const struct action session_link_actions[];
 extern const struct action dlq_actions[];
+extern const struct action trace_actions[];
 extern const struct action status_actions[];
 extern const struct action capacity_actions[];
 extern const struct action topics_actions[];

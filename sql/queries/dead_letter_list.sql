@@ -1,13 +1,7 @@
--- dead_letter_list(worker text, type text, since timestamptz, everything boolean, tenant text, code text, text text, most int) -> id, worker, state, diedAt, type, subject, tenant, class, code, message, attempts, commandId
--- null: any. everything: also those that are not parked any more. text: of the message.
+-- dead_letter_list(filter jsonb, most int) -> id, worker, state, diedAt, type, subject, tenant, class, code, message, attempts, commandId, fingerprint, replayOutcome, job, replayOf, edits
+-- Newest first.
 SELECT id, consumer AS worker, state, died_at AS "diedAt", type, subject, tenant, class, code,
-       message, attempts, command_id AS "commandId"
-FROM dead_letter
-WHERE ($1::text IS NULL OR consumer = $1)
-  AND ($2::text IS NULL OR type = $2)
-  AND ($3::timestamptz IS NULL OR died_at >= $3)
-  AND ($4::boolean OR state = 'parked')
-  AND ($5::text IS NULL OR tenant = $5)
-  AND ($6::text IS NULL OR code = $6)
-  AND ($7::text IS NULL OR strpos(lower(message), lower($7)) > 0)
-ORDER BY died_at DESC, id DESC LIMIT $8::int
+       message, attempts, command_id AS "commandId", fingerprint, replay_outcome AS "replayOutcome", job,
+       replay_of AS "replayOf", edits
+FROM dead_letter_matching($1)
+ORDER BY died_at DESC, id DESC LIMIT $2::int

@@ -148,9 +148,10 @@ def put_dead(bare, value, headers=b"", worker="provisioning", kind="drawbridge.s
     return bare.sql(
         "INSERT INTO dead_letter (consumer, shard, state, died_at, type, subject, class, code,"
         " message, problems, attempts, topic, partition, record_offset, key, headers, value,"
-        " worker_version) VALUES (%s, 0, %s, now() - %s::interval, %s, 'session/x', 'invalid', %s,"
-        " 'it is wrong', %s::jsonb, 1, 'drawbridge.provisioning', 3, 42, 'ada', %s, %s, '0')"
-        " RETURNING id", worker, state, age, kind, code, problems, headers, value)[0][0]
+        " worker_version, replay_outcome) VALUES (%s, 0, %s, now() - %s::interval, %s, 'session/x',"
+        " 'invalid', %s, 'it is wrong', %s::jsonb, 1, 'drawbridge.provisioning', 3, 42, 'ada', %s,"
+        " %s, '0', %s) RETURNING id", worker, state, age, kind, code, problems, headers, value,
+        "done" if state == "resolved" else None)[0][0]
 
 
 def test_dead_letters_are_listed_by_worker_type_reason_text_and_time(bare):
@@ -170,7 +171,7 @@ def test_dead_letters_are_listed_by_worker_type_reason_text_and_time(bare):
     assert listed("--limit", 1) == [new]
     exhausted = put_dead(bare, b"{}", code="attempts.exhausted", age="1 second")
     bare.sql("UPDATE dead_letter SET tenant = 'acme', message = 'The Moon is full' WHERE id = %s", exhausted)
-    assert listed("--reason", "attempts.exhausted") == [exhausted] == listed("--tenant", "acme")
+    assert listed("--code", "attempts.exhausted") == [exhausted] == listed("--tenant", "acme")
     assert listed("--text", "moon is") == [exhausted] and listed("--text", "100%_") == []
     told = bare("dlq", "list")
     assert "3 of 3 dead letters" in told.out and "schema.violation" in told.out
