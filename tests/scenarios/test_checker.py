@@ -80,10 +80,11 @@ BROKEN = {
         "UPDATE address_lease SET session_id = substr(session_id, 2)"
         " WHERE session_id = 'x' || %(session)s", "without a lease"),
     "an inbox that tells another outcome": (
+        # The row that ended the command: audit's copy of the event names another message.
         "UPDATE inbox SET outcome = 'r' WHERE outcome = 'a' AND digest = (SELECT command FROM"
-        " ledger WHERE subject = 'user/' || %(user)s LIMIT 1)",
+        " ledger WHERE subject = 'user/' || %(user)s AND outcome = 'done')",
         "UPDATE inbox SET outcome = 'a' WHERE outcome = 'r' AND digest = (SELECT command FROM"
-        " ledger WHERE subject = 'user/' || %(user)s LIMIT 1)", "says refused"),
+        " ledger WHERE subject = 'user/' || %(user)s AND outcome = 'done')", "says refused"),
     "a ledger that was rewritten": (
         "UPDATE ledger SET value = value || ' '::bytea WHERE subject = 'user/' || %(user)s",
         "UPDATE ledger SET value = rtrim(convert_from(value, 'UTF8'))::bytea"
