@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import Stack, check, until  # noqa: E402
+from harness import Stack, check, open_work, until  # noqa: E402
 from harness.client import new_id  # noqa: E402
 
 LIMIT_S = 60
@@ -60,6 +60,17 @@ def pytest_runtest_teardown(item):
         return (yield)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure tells what was under way in its stack: it may not come again."""
+    report = yield
+    for name in ("stack", "rough_stack"):
+        stack = getattr(item, "funcargs", {}).get(name)
+        if report.failed and stack is not None:
+            report.sections.append((f"what was open in {name}", open_work(stack)))
+    return report
 
 
 @pytest.fixture(scope="session")

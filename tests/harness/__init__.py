@@ -5,7 +5,8 @@ libraries that know nothing of Drawbridge.
 """
 from .checker import check
 from .client import Client, Command, Event
+from .open_work import open_work
 from .stack import Stack
 from .wait import until
 
-__all__ = ["Client", "Command", "Event", "Stack", "check", "until"]
+__all__ = ["Client", "Command", "Event", "Stack", "check", "open_work", "until"]
