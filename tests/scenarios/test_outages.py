@@ -4,10 +4,11 @@ import subprocess
 import threading
 import time
 
+import psycopg
 import pytest
 
 from harness import check, until
-from harness.client import admin, new_id
+from harness.client import admin, new_id, rfc3339
 from harness.stack import WORKERS
 from harness.wait import stays
 
@@ -169,6 +170,28 @@ def test_a_frozen_worker_that_lost_its_shards_writes_nothing(client, stack):
     ids = [c.data["userId"] for c in sent + more]
     assert stack.value("SELECT count(*) FROM users WHERE id = ANY(%s) AND sequence = 1",
                        ids) == len(ids)
+
+
+def test_rows_that_a_twin_commits_while_the_shard_is_opened_are_seen(client, stack):
+    """Q-03 Q-12: the successor waits for the lock of a commit that is under way; what it says of
+    the shard's open work is from behind that commit, so nothing in it is left lying."""
+    with psycopg.connect(stack.database_url) as twin:
+        later = client.publish(client.user_put(
+            f"u-twin-{new_id()[:6]}", headers={"drawbridge-not-before": rfc3339(stack.now() + 3)}))
+        client.flush()
+        until(lambda: stack.sql("SELECT 1 FROM pending WHERE command_id = %s", later.id), 20,
+              "the scheduled row")
+        stack.kill("provisioning")
+        twin.execute("CREATE TEMP TABLE kept AS SELECT * FROM pending WHERE command_id = %s",
+                     [later.id])
+        twin.execute("DELETE FROM pending WHERE command_id = %s", [later.id])
+        twin.commit()
+        twin.execute("UPDATE shard SET owner = owner WHERE consumer = 'provisioning'")
+        twin.execute("INSERT INTO pending SELECT * FROM kept")
+        stack.launch("provisioning")
+        until(lambda: stack.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                                " AND query LIKE '%UPDATE shard%'"), 20, "the successor waits")
+    assert client.outcome(later).outcome == "done"
 
 
 OUTAGES = [("kafka", "stop"), ("kafka", "kill"), ("postgres", "stop"), ("postgres", "kill")]

@@ -28,22 +28,26 @@ static void read_positions(const PGresult *r, int row, struct shard *s)
     }
 }
 
+static struct shard *shard_of_row(struct pipe *p, const PGresult *r, int row)
+{
+    for (size_t k = 0; k < p->nshards; k++)
+        if (p->shards[k]->n == (int)pg_int8(r, row, 0))
+            return p->shards[k];
+    return NULL;
+}
+
 static void on_open_row(void *arg, const PGresult *r)
 {
     struct pipe *p = arg;
     for (int i = 0; i < PQntuples(r); i++) {
-        int n = (int)pg_int8(r, i, 0);
-        for (size_t k = 0; k < p->nshards; k++) {
-            struct shard *s = p->shards[k];
-            if (s->n != n)
-                continue;
-            s->epoch = pg_int8(r, i, 1);
-            read_positions(r, i, s);
-            s->seq_committed = pg_int8(r, i, 3);
-            s->mark = pg_int8(r, i, 4);
-            s->pending_rows = pg_int8(r, i, 5);
-            s->state = SHARD_OPENING;
-        }
+        struct shard *s = shard_of_row(p, r, i);
+        if (!s)
+            continue;
+        s->epoch = pg_int8(r, i, 1);
+        read_positions(r, i, s);
+        s->seq_committed = pg_int8(r, i, 3);
+        s->mark = pg_int8(r, i, 4);
+        s->state = SHARD_OPENING;
     }
     if ((size_t)PQntuples(r) < p->nshards) {
         struct err err = {0};
@@ -51,6 +55,15 @@ static void on_open_row(void *arg, const PGresult *r)
                       p->nshards);
         log_error(&p->e->cx, "shards.unknown", KV_ERR(&err));
         engine_stop_with(p->e, 1);
+    }
+}
+
+static void on_pending_rows(void *arg, const PGresult *r)
+{
+    for (int i = 0; i < PQntuples(r); i++) {
+        struct shard *s = shard_of_row(arg, r, i);
+        if (s)
+            s->pending_rows = pg_int8(r, i, 1);
     }
 }
 
@@ -114,6 +127,10 @@ void pipe_open_shards(struct pipe *p)
     pg_command(p->pg, "BEGIN");
     pg_command(p->pg, "SET LOCAL lock_timeout = '1s'");
     pg_query(p->pg, SQL_SHARD_OPEN, a, on_open_row, p);
+    args_clear(a);
+    args_text(a, e->ops->name);
+    put_shards(p, a);
+    pg_query(p->pg, SQL_SHARD_PENDING, a, on_pending_rows, p);
     pg_command(p->pg, "COMMIT");
     pg_sync(p->pg, on_open_done, p);
 }
