@@ -17,3 +17,4 @@ extern const struct action topics_actions[];
 extern const struct action migrate_actions[];
 extern const struct action doctor_actions[];
 extern const struct action config_actions[];
+extern const struct action verify_actions[];

@@ -6,9 +6,10 @@
 #include "help.h"
 
 static const struct action *const groups[] = {
-    send_actions,         watch_actions,   user_actions,   session_actions, session_config_actions,
-    session_link_actions, dlq_actions,     trace_actions,  status_actions,  capacity_actions,
-    topics_actions,       migrate_actions, doctor_actions, config_actions,  help_actions,
+    send_actions,           watch_actions,        user_actions,   session_actions,
+    session_config_actions, session_link_actions, dlq_actions,    trace_actions,
+    status_actions,         capacity_actions,     topics_actions, migrate_actions,
+    doctor_actions,         verify_actions,       config_actions, help_actions,
 };
 
 enum { ACTIONS_MAX = 64 };

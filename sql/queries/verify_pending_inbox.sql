@@ -1,0 +1,9 @@
+-- verify_pending_inbox() -> subject, identity, detail
+-- What is worked on is open in the inbox, as long as the inbox reaches back to its day.
+SELECT p.subject, encode(p.digest, 'hex') AS identity,
+       format('%s %s (%s) is %s in the inbox', p.type, p.command_id, p.state, coalesce(i.outcome::text, 'not'))
+           AS detail
+FROM pending p LEFT JOIN inbox i ON i.digest = p.digest AND i.day = p.day
+WHERE i.outcome IS DISTINCT FROM 'o'
+  AND (i.outcome IS NOT NULL OR to_regclass('inbox_' || to_char(p.day, 'YYYYMMDD')) IS NOT NULL)
+LIMIT 100
