@@ -1,4 +1,4 @@
-"""The drivers against the real thing: C programs with a loop of their own, which this file gives a
+"""Drivers and connections against the real thing: C programs with a loop of their own, which this file gives a
 PostgreSQL or a WireGuard node (V-20)."""
 import os
 import pathlib
@@ -41,6 +41,11 @@ def postgres(tmp_path):
 def test_the_simulated_driver_does_what_its_profiles_say(postgres):
     """V-12, V-14, V-20: tests/flow/simulated_driver_test.c."""
     run_program("simulated_driver_test", postgres)
+
+
+def test_a_database_connection_keeps_what_it_promises(postgres):
+    """Q-03, H16, H17, H18, H20: tests/flow/pg_test.c."""
+    run_program("pg_test", postgres)
 
 
 @pytest.fixture

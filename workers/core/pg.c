@@ -7,12 +7,16 @@
 /* What one result, or one end of a segment, is for. */
 struct step {
     bool sync;
-    bool prepares; /* statement `id`: whether it is there is known with the answer */
+    bool prepares; /* statement `id` */
     enum sql_id id;
     pg_rows_fn *rows;
     pg_done_fn *done;
     void *arg;
 };
+
+/* Whether a statement is there is known with the answer: its segment may fail, and what is queued
+ * behind it must not count on it. */
+enum prepared { PREPARED_NOT, PREPARED_ASKED, PREPARED_READY };
 
 enum pg_state { PG_DOWN, PG_CONNECTING, PG_CHECKING, PG_UP };
 
@@ -25,7 +29,7 @@ struct pg {
     uv_poll_t *poll; /* heap: outlives us until its close callback */
     uv_timer_t *timer;
     uint64_t backoff_ms;
-    bool prepared[SQL_COUNT];
+    uint8_t prepared[SQL_COUNT];
     struct step *steps; /* ring */
     size_t head, count, cap;
     struct pg_failure failure; /* of the segment whose results are being read */
@@ -394,8 +398,8 @@ static void end_query(struct pg *pg, const PGresult *r)
 {
     struct step s = pg->steps[pg->head];
     ExecStatusType st = PQresultStatus(r);
-    if (s.prepares && st != PGRES_COMMAND_OK)
-        pg->prepared[s.id] = false;
+    if (s.prepares)
+        pg->prepared[s.id] = st == PGRES_COMMAND_OK ? PREPARED_READY : PREPARED_NOT;
     if (st == PGRES_TUPLES_OK || st == PGRES_COMMAND_OK) {
         /* H16: COMMIT of a failed block says OK with the tag ROLLBACK. */
         if (!strcmp(PQcmdStatus((PGresult *)(uintptr_t)r), "ROLLBACK") && !pg->failed &&
@@ -533,16 +537,25 @@ void pg_query(struct pg *pg, enum sql_id id, const struct args *args, pg_rows_fn
     }
     if (!pg->conn)
         return; /* down: the caller learns it at pg_sync */
-    bool ok = !args || args_ok(args);
+    if (args && !args_ok(args)) {
+        go_down(pg, "parameters do not fit in memory");
+        return;
+    }
+    const char *name = sql_queries[id].name, *text = sql_queries[id].text;
+    bool ok = true, ready = pg->prepared[id] == PREPARED_READY;
     /* Prepared at its first use, in the same stream: no round trip of its own. */
-    if (ok && !pg->prepared[id])
-        ok = PQsendPrepare(pg->conn, sql_queries[id].name, sql_queries[id].text, 0, NULL) &&
+    if (pg->prepared[id] == PREPARED_NOT) {
+        pg->prepared[id] = PREPARED_ASKED;
+        ready = true;
+        ok = PQsendPrepare(pg->conn, name, text, 0, NULL) &&
              push(pg, (struct step){.prepares = true, .id = id});
-    pg->prepared[id] = ok;
-    if (!ok ||
-        !PQsendQueryPrepared(pg->conn, sql_queries[id].name, n, values, lengths, formats, 1) ||
-        !push(pg, (struct step){.rows = rows, .arg = arg}))
-        go_down(pg, ok ? PQerrorMessage(pg->conn) : "parameters do not fit in memory");
+    }
+    ok = ok &&
+         (ready ? PQsendQueryPrepared(pg->conn, name, n, values, lengths, formats, 1)
+                : PQsendQueryParams(pg->conn, text, n, NULL, values, lengths, formats, 1)) &&
+         push(pg, (struct step){.rows = rows, .arg = arg});
+    if (!ok)
+        go_down(pg, PQerrorMessage(pg->conn));
 }
 
 void pg_command(struct pg *pg, const char *sql)
