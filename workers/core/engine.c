@@ -234,12 +234,22 @@ static void on_partitions(void *arg, const PGresult *r)
                  KV_INT("dropped", pg_int8(r, 0, 1)));
 }
 
+/* A batch under locks has a transaction open on the connection: what is sent now would be undone
+ * with it. */
+static bool in_transaction(const struct pipe *p)
+{
+    for (size_t i = 0; i < p->nqueue; i++)
+        if (p->queue[i]->locked)
+            return true;
+    return false;
+}
+
 /* Days ahead are made, old ones dropped, once a day and at start. */
 static void keep_partitions(struct engine *e)
 {
     int64_t today = day_of_ms(clock_ms(e->clock));
     struct pipe *p = &e->pipes[0];
-    if (today == e->partitions_day || !pg_is_up(p->pg) ||
+    if (today == e->partitions_day || !pg_is_up(p->pg) || in_transaction(p) ||
         clock_mono_us(e->clock) < e->partitions_at_us)
         return;
     e->partitions_day = today;
