@@ -33,8 +33,8 @@ MAKEFLAGS += --no-print-directory
 # The check costs less than 0.1 s; a sub-make trusts its parent.
 goals = $(filter $(1),$(MAKECMDGOALS))
 NEEDS := $(if $(filter-out help clean down logs hooks test-bare layering,$(MAKECMDGOALS)),build \
-  $(if $(call goals,up demo test flow scenarios chaos-short bench bench-check),run) \
-  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos-short build-% hardening generators requirements),test) \
+  $(if $(call goals,up demo test flow scenarios chaos chaos-short bench bench-check),run) \
+  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos chaos-short build-% hardening generators requirements),test) \
   $(if $(call goals,tidy format),lint))
 ifneq ($(NEEDS),)
 ifeq ($(DRAWBRIDGE_BOOTSTRAPPED),)
@@ -144,6 +144,9 @@ fuzz-short:
 	$(Q)$(MAKE) SECONDS=5 fuzz
 fuzz-run: $(FUZZERS)
 	@tests/run-fuzz $(SECONDS) $(FUZZERS)
+chaos: ## the storm, MINUTES (30) long, choices of SEED; ARGS for tests/chaos/run
+	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable all
+	@BUILD=$(BUILD)/testable tests/chaos/run --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(ARGS)
 chaos-short:
 	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable all
 	@BUILD=$(BUILD)/testable tests/chaos/run --short
@@ -246,6 +249,6 @@ bench-programs: $(BENCHES)
 
 FORCE:
 .PHONY: help all demo up down logs test build-release build-testable build-clang hardening generators layering unit prop \
-  flow scenarios san-unit fuzz fuzz-short fuzz-run chaos-short requirements bench bench-check test-bare tidy \
+  flow scenarios san-unit fuzz fuzz-short fuzz-run chaos chaos-short requirements bench bench-check test-bare tidy \
   format hooks install clean test-programs bench-programs FORCE
 -include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/tests -name '*.d' 2>/dev/null)

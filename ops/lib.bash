@@ -4,6 +4,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/drawbridge
 KAFKA_VERSION=4.1.1
 KAFKA_JARS=$CACHE/kafka-$KAFKA_VERSION
+TOXIPROXY_VERSION=2.5.0
+TOXIPROXY=$CACHE/toxiproxy-$TOXIPROXY_VERSION
 
 # Debian's own interpreter before whatever else is in PATH.
 python3_path()

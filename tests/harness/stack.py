@@ -128,12 +128,16 @@ class Stack:
         self.clock_file = self.run / "clock"
         self.clock_file.write_text("0\n")
         self.ledger_file = self.run / "simulated.ledger"
-        self.ops("up", "--no-workers", "--build", str(self.build), timeout=150)
+        self.ops("up", "--no-workers", "--build", str(self.build), *self.before_up(), timeout=150)
         self.env = self._read_env()
         self.brokers = self.env["DRAWBRIDGE_KAFKA_BROKERS"]
         self.database_url = self.env["DRAWBRIDGE_DATABASE_URL"]
         self.start(*self.first)
         return self
+
+    def before_up(self):
+        """For stacks with something special about them: further words for `ops/stack up`."""
+        return ()
 
     def close(self):
         for client in self._clients:

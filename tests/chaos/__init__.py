@@ -1,0 +1,1 @@
+"""The storm: traffic, faults, and a checker that knows topics and tables only."""
