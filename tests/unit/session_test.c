@@ -542,6 +542,22 @@ static void breached_budgets_are_told(void **state)
 }
 
 /* V-15 */
+/* Q-19 V-19: the contracts know no time that took less than nothing. */
+static void a_clock_that_steps_back_makes_no_negative_duration(void **state)
+{
+    struct session *s = started("c1", &start1);
+    load("c1", s);
+    session_created(&t.w, &ok, NOW - 60000, &t.plan);
+    assert_int_equal(s->status, SESSION_ACTIVE);
+    assert_true(s->activated_ms >= s->created_ms);
+    stop("c2", s);
+    load("c2", s);
+    session_removed(&t.w, &ok, false, NOW - 60000, &t.plan);
+    assert_int_equal(s->status, SESSION_TERMINATED);
+    assert_true(s->terminating_ms > s->created_ms);
+    assert_int_equal(s->terminated_ms, s->terminating_ms);
+}
+
 static void a_session_without_traffic_becomes_idle_and_is_stopped(void **state)
 {
     struct session *s = active();
@@ -706,6 +722,7 @@ int main(void)
         TEST(a_stop_has_to_name_the_owner),
         TEST(a_stop_before_the_start_leaves_a_tombstone_that_cancels_it),
         TEST(breached_budgets_are_told),
+        TEST(a_clock_that_steps_back_makes_no_negative_duration),
         TEST(a_session_without_traffic_becomes_idle_and_is_stopped),
         TEST(keepalives_and_handshakes_are_no_activity),
         TEST(one_ping_a_second_is_activity_within_ten_seconds),

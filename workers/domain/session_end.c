@@ -30,8 +30,9 @@ static struct plan_event *terminate(struct world *w, const struct outcome *o, in
     session_move(s, SESSION_TERMINATED);
     s->cancelling = false;
     s->address = NULL;
-    /* A clock that stepped back makes no negative duration. */
-    s->terminated_ms = now_ms > s->created_ms ? now_ms : s->created_ms;
+    /* A clock that stepped back makes no negative duration, of the session or of its removal. */
+    int64_t began_ms = s->terminating_ms > s->created_ms ? s->terminating_ms : s->created_ms;
+    s->terminated_ms = now_ms > began_ms ? now_ms : began_ms;
     if (o->rx_bytes >= 0)
         s->rx_bytes = o->rx_bytes;
     if (o->tx_bytes >= 0)

@@ -184,7 +184,8 @@ static void created_ok(struct world *w, int64_t now_ms, struct plan *plan)
 {
     struct session *s = w->session;
     session_move(s, SESSION_ACTIVE);
-    s->activated_ms = s->last_activity_ms = now_ms;
+    /* Another worker's clock, or one that stepped back, makes no negative duration. */
+    s->activated_ms = s->last_activity_ms = now_ms > s->created_ms ? now_ms : s->created_ms;
     s->rx_mark = 0; /* a new peer counts from zero */
     s->rx_mark_ms = now_ms;
     s->error_code = s->error_message = NULL;
