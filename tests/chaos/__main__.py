@@ -24,7 +24,8 @@ def options(arguments):
     parser.add_argument("--minutes", type=float, help="length of the storm itself")
     parser.add_argument("--seed", type=int, help="repeats the choices of a run that printed it")
     parser.add_argument("--rate", type=float, default=30, help="commands a second")
-    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--brokers", type=int, choices=(1, 3),
+                        help="one or three; by default one, and in long runs three for the last part")
     parser.add_argument("--only", help="these faults alone, by name, with commas; 'none'; 'list'")
     parser.add_argument("--no-kills", action="store_true", help="workers are not killed")
     parser.add_argument("--windows", help="kills at these windows alone, with commas")
@@ -48,11 +49,21 @@ def interrupted(*_):
 def repeat_command(chosen):
     words = ["tests/chaos/run", f"--minutes {chosen.minutes:g}", f"--seed {chosen.seed}"]
     words += [f"--rate {chosen.rate:g}"] if chosen.rate != 30 else []
-    words += [f"--brokers {chosen.brokers}"] if chosen.brokers != 1 else []
+    words += [f"--brokers {chosen.brokers}"] if chosen.brokers else []
     words += [f"--only {chosen.only}"] if chosen.only else []
     words += [f"--windows {chosen.windows}"] if chosen.windows else []
     words += ["--no-kills"] if chosen.no_kills else []
     return " ".join(words)
+
+
+def stages(chosen):
+    """What is run one after another: long runs end on three brokers."""
+    if chosen.brokers or chosen.short or chosen.minutes < 10 or chosen.only:
+        return [chosen]
+    first, second = argparse.Namespace(**vars(chosen)), argparse.Namespace(**vars(chosen))
+    first.brokers, first.minutes = 1, chosen.minutes * 0.8
+    second.brokers, second.minutes = 3, chosen.minutes * 0.2
+    return [first, second]
 
 
 def main(arguments):
@@ -62,16 +73,27 @@ def main(arguments):
     if wrong:
         print(f"chaos: failpoints that are not both in workers/ and in tests/chaos/windows.py: {wrong}")
         return 1
+    results = []
+    for stage in stages(chosen):
+        results.append(run(stage))
+        if results[-1]["error"] == "interrupted":
+            break
+    return 0 if all(result["passed"] for result in results) else 1
+
+
+def run(chosen):
+    """One storm; its report is written and shown."""
     kept = ROOT / "build" / "chaos"
     kept.mkdir(parents=True, exist_ok=True)
-    print(f"chaos: seed {chosen.seed}, {chosen.minutes:g} minutes; again: {repeat_command(chosen)}",
-          flush=True)
+    name = f"{chosen.seed}-{chosen.brokers}-brokers" if chosen.brokers else str(chosen.seed)
+    print(f"chaos: seed {chosen.seed}, {chosen.minutes:g} minutes, {chosen.brokers or 1} broker(s);"
+          f" again: {repeat_command(chosen)}", flush=True)
     began = time.monotonic()
-    result = {"seed": chosen.seed, "minutes": chosen.minutes, "again": repeat_command(chosen),
-              "violations": [], "error": None}
-    place, storm, status = (Cluster if chosen.brokers == 3 else Place)(), None, 1
+    result = {"seed": chosen.seed, "minutes": chosen.minutes, "brokers": chosen.brokers or 1,
+              "again": repeat_command(chosen), "violations": [], "error": None}
+    storm, status = None, 1
     try:
-        with place:
+        with (Cluster if chosen.brokers == 3 else Place)() as place:
             try:
                 place.capacity(1_000_000)
                 storm = Storm(place, chosen)
@@ -79,14 +101,16 @@ def main(arguments):
                 result |= storm.result()
                 status = 1 if result["violations"] else 0
             except BaseException as e:
-                result["error"] = f"{type(e).__name__}: {e}"
-                traceback.print_exc()
+                result["error"] = "interrupted" if isinstance(e, KeyboardInterrupt) else (
+                    f"{type(e).__name__}: {e}")
+                if result["error"] != "interrupted":
+                    traceback.print_exc()
                 if storm:
                     storm.abandon()
                     result |= {k: v for k, v in storm.result().items() if k != "violations"}
             finally:
                 if status or chosen.keep:
-                    logs = kept / f"{chosen.seed}-log"
+                    logs = kept / f"{name}-log"
                     shutil.rmtree(logs, ignore_errors=True)
                     shutil.copytree(place.run / "log", logs)
                     result["logs"] = os.path.relpath(logs, ROOT)
@@ -95,12 +119,11 @@ def main(arguments):
     except BaseException as e:
         result["error"] = result["error"] or f"{type(e).__name__}: {e}"
         traceback.print_exc()
-        status = 1
     result["took_s"] = round(time.monotonic() - began, 1)
     result["passed"] = status == 0 and not result["error"]
-    report.write(kept / f"{chosen.seed}.json", result)
+    report.write(kept / f"{name}.json", result)
     report.show(result)
-    return 0 if result["passed"] else 1
+    return result
 
 
 if __name__ == "__main__":

@@ -321,6 +321,25 @@ class ProviderOut(Fault):
             self.place.persistently("UPDATE simulated_provider SET capacity = 1000000")
 
 
+class Replay(Fault):
+    """Dead letters go back into the storm, some of them produced twice."""
+    row, weight, seconds = "F18", 2, 3
+
+    def impossible(self):
+        program = self.place.binary("provisioning").read_bytes()
+        return None if b"drawbridge-replay-token" in program else "workers take no replays in yet"
+
+    def inject(self):
+        replays = self.storm.replays
+        for row in replays.take(self.random.randint(1, 12)):
+            self.count()
+            replays.produce(row)
+            if self.random.random() < 0.3:
+                self.count("Replay (produced twice)")
+                replays.produce(row)
+        self.wait(0.5, 2)
+
+
 class LockAttack(Fault):
     """A client holds rows that the workers need, in the middle of a transaction."""
     row, weight, seconds = "F25", 1, 5
@@ -337,4 +356,4 @@ class LockAttack(Fault):
 
 ALL = [Zombie, ZombieInTheMiddle, Rebalance, BrokerRestart, BrokerKill, BrokerFrozen, LeaderKill,
        LeaderRestart, DatabaseRestart, DatabaseImmediate, DatabaseKill, CommitCut, CommitCutBefore, Latency, HalfOpen, Reset, Narrow,
-       Slices, LimitData, Cut, FullDisk, WallClock, EngineClock, ProviderOut, LockAttack]
+       Slices, LimitData, Cut, FullDisk, WallClock, EngineClock, ProviderOut, Replay, LockAttack]

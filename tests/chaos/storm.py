@@ -13,6 +13,7 @@ from harness.wait import Late, until
 
 from . import faults, invariants
 from .keeper import Keeper, Kills
+from .replays import Replays
 from .traffic import Traffic
 from .windows import ALL, WINDOWS
 
@@ -36,6 +37,7 @@ class Storm:
         self.traffic = Traffic(self.client, random.Random(f"{chosen.seed} traffic"), chosen.rate)
         self.keepers = [Keeper(place, w, random.Random(f"{chosen.seed} {w}"), self.kills,
                                self.windows) for w in ALL]
+        self.replays = Replays(self)
         self.seconds_done = 0
         self.violations = []
 
@@ -165,6 +167,7 @@ class Storm:
         self.recoveries["all workers ready after the storm"].append(time.monotonic() - began)
         try:
             self.client.outcomes(self.client.sent, CALM_S)
+            self.end_replays()
             self.stop_sessions()
             self.client.outcomes(self.client.sent, CALM_S)
             checker.settle(self.place, CALM_S)
@@ -172,6 +175,13 @@ class Storm:
         except AssertionError as e:
             self.violations.append(f"I9: {e}")
         self.recoveries["everything ended after the storm"].append(time.monotonic() - began)
+
+    def end_replays(self):
+        """What was taken for replay has to arrive; sessions may begin anew with it."""
+        self.replays.resume()
+        left = "SELECT count(*) FROM dead_letter WHERE state = 'replaying'"
+        until(lambda: self.place.value(left) == 0, CALM_S,
+              lambda: f"{self.place.value(left)} dead letters are still being replayed", 0.5)
 
     def stop_sessions(self):
         admin = {"kind": "admin", "id": "chaos"}
@@ -199,7 +209,9 @@ class Storm:
     def check(self):
         self.tell("checking")
         reading = invariants.Reading(self.place)
-        self.violations += invariants.everything(self.place, self.traffic, reading)
+        self.violations += invariants.everything(self.place, self.traffic, reading,
+                                                 set(self.replays.commands.values()))
+        self.violations += [f"I1 F18: {p}" for p in self.replays.problems(reading)]
         for worker, status, tail in self.crashes():
             if status in (1, 0):
                 continue  # left by itself and was started again; counted
