@@ -65,18 +65,24 @@ static void one_piece_may_be_larger_than_a_block(void **state)
     assert_non_null(arena_get(a, 10));
 }
 
-static void a_reset_keeps_one_block_only(void **state)
+static void a_reset_keeps_a_few_blocks_and_no_large_piece(void **state)
 {
     auto_arena struct arena *a = arena_new(256, 1 << 20);
 
     (void)state;
     assert_non_null(arena_get(a, 1));
     size_t first = arena_bytes(a);
-    for (int i = 0; i < 100; i++)
+    for (int life = 0; life < 3; life++) {
+        assert_non_null(arena_get(a, 5000));
+        for (int i = 0; i < 100; i++)
+            assert_non_null(arena_get(a, 200));
+        assert_true(arena_bytes(a) > ARENA_KEEP * first);
+        arena_reset(a);
+        assert_int_equal(arena_bytes(a), ARENA_KEEP * first);
+    }
+    for (int i = 0; i < ARENA_KEEP; i++)
         assert_non_null(arena_get(a, 200));
-    assert_true(arena_bytes(a) > first);
-    arena_reset(a);
-    assert_int_equal(arena_bytes(a), first);
+    assert_int_equal(arena_bytes(a), ARENA_KEEP * first);
 }
 
 static void sizes_that_overflow_are_refused(void **state)
@@ -127,7 +133,7 @@ int main(void)
         cmocka_unit_test(pieces_do_not_overlap_across_blocks),
         cmocka_unit_test(nothing_is_given_beyond_the_ceiling),
         cmocka_unit_test(one_piece_may_be_larger_than_a_block),
-        cmocka_unit_test(a_reset_keeps_one_block_only),
+        cmocka_unit_test(a_reset_keeps_a_few_blocks_and_no_large_piece),
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(strings_are_copied_with_their_end),
         cmocka_unit_test(freeing_nothing_is_fine),

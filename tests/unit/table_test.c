@@ -99,11 +99,30 @@ static void an_exhausted_arena_is_reported_and_what_was_there_stays(void **state
     assert_null(table_new(a, 10000));
 }
 
+static void digests_are_found_again_however_alike_they_are(void **state)
+{
+    auto_arena struct arena *a = arena_new(1 << 16, 64 << 20);
+    struct table *t = table_of_digests(a, 4);
+    uint8_t digest[16] = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 5000; i++) {
+        memcpy(digest + (i % 2 ? 12 : 0), &i,
+               sizeof i); /* alike in the half that is hashed, or not */
+        assert_true(table_put(t, digest, sizeof digest, (void *)(uintptr_t)(i + 1)));
+        assert_ptr_equal(table_get(t, digest, sizeof digest), (void *)(uintptr_t)(i + 1));
+        memset(digest, 0, sizeof digest);
+    }
+    assert_int_equal(table_count(t), 5000);
+    assert_null(table_get(t, "sixteen bytes..!", 16));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_keys_are_found_again_in_their_order),
         cmocka_unit_test(a_key_put_twice_has_the_later_value_and_its_first_place),
+        cmocka_unit_test(digests_are_found_again_however_alike_they_are),
         cmocka_unit_test(keys_are_bytes_of_any_length),
         cmocka_unit_test(a_reset_forgets_the_keys_and_needs_no_new_memory),
         cmocka_unit_test(an_exhausted_arena_is_reported_and_what_was_there_stays),

@@ -30,7 +30,8 @@ struct block {
 
 struct arena {
     size_t block_bytes, bytes_max, held;
-    struct block *top; /* the last in the list is the first that was taken */
+    struct block *top;   /* the last in the list is the first that was taken */
+    struct block *spare; /* of block_bytes each, empty; they count as held */
 };
 
 static size_t align_up(size_t n)
@@ -51,6 +52,13 @@ struct arena *arena_new(size_t block_bytes, size_t bytes_max)
 
 static bool add_block(struct arena *a, size_t n)
 {
+    if (n <= a->block_bytes && a->spare) {
+        struct block *b = a->spare;
+        a->spare = b->next;
+        b->next = a->top;
+        a->top = b;
+        return true;
+    }
     size_t size = n > a->block_bytes ? n : a->block_bytes;
     size_t room = a->bytes_max - a->held;
 
@@ -69,7 +77,7 @@ static bool add_block(struct arena *a, size_t n)
     return true;
 }
 
-void *arena_get(struct arena *a, size_t n)
+void *arena_raw(struct arena *a, size_t n)
 {
     size_t want = align_up(n ? n : 1);
 
@@ -80,7 +88,13 @@ void *arena_get(struct arena *a, size_t n)
     uint8_t *p = a->top->data + a->top->used;
     a->top->used += want;
     ASAN_UNPOISON_MEMORY_REGION(p, n);
-    return memset(p, 0, n);
+    return p;
+}
+
+void *arena_get(struct arena *a, size_t n)
+{
+    void *p = arena_raw(a, n);
+    return p ? memset(p, 0, n) : NULL;
 }
 
 void *arena_array(struct arena *a, size_t n, size_t size)
@@ -94,7 +108,7 @@ void *arena_array(struct arena *a, size_t n, size_t size)
 
 void *arena_copy(struct arena *a, const void *p, size_t n)
 {
-    void *out = arena_get(a, n);
+    void *out = arena_raw(a, n);
 
     if (out && n)
         memcpy(out, p, n);
@@ -103,16 +117,30 @@ void *arena_copy(struct arena *a, const void *p, size_t n)
 
 char *arena_strn(struct arena *a, const char *s, size_t n)
 {
-    char *out = n < SIZE_MAX ? arena_get(a, n + 1) : NULL;
+    char *out = n < SIZE_MAX ? arena_raw(a, n + 1) : NULL;
 
     if (out && n)
         memcpy(out, s, n);
+    if (out)
+        out[n] = '\0';
     return out;
 }
 
 char *arena_str(struct arena *a, const char *s)
 {
     return arena_strn(a, s, strlen(s));
+}
+
+char *arena_join(struct arena *a, const char *left, const char *right)
+{
+    size_t n = strlen(left), m = strlen(right);
+    char *out = arena_raw(a, n + m + 1);
+
+    if (!out)
+        return NULL;
+    memcpy(out, left, n);
+    memcpy(out + n, right, m + 1);
+    return out;
 }
 
 char *arena_printf(struct arena *a, const char *format, ...)
@@ -135,29 +163,33 @@ char *arena_printf(struct arena *a, const char *format, ...)
     return out;
 }
 
-static void drop_blocks_above(struct arena *a, const struct block *keep)
+static void drop_block(struct arena *a, struct block *b)
 {
-    while (a->top && a->top != keep) {
-        struct block *b = a->top;
-
-        a->top = b->next;
-        a->held -= sizeof(*b) + b->size;
-        ASAN_UNPOISON_MEMORY_REGION(b->data, b->size);
-        free(b);
-    }
+    a->held -= sizeof(*b) + b->size;
+    ASAN_UNPOISON_MEMORY_REGION(b->data, b->size);
+    free(b);
 }
 
 void arena_reset(struct arena *a)
 {
-    const struct block *first = a->top;
+    size_t kept = 0;
 
-    while (first && first->next)
-        first = first->next;
-    drop_blocks_above(a, first);
-    if (!a->top)
-        return;
-    a->top->used = 0;
-    ASAN_POISON_MEMORY_REGION(a->top->data, a->top->size);
+    for (struct block *b = a->spare; b; b = b->next)
+        kept++;
+    while (a->top) {
+        struct block *b = a->top;
+
+        a->top = b->next;
+        if (b->size != a->block_bytes || kept == ARENA_KEEP) {
+            drop_block(a, b);
+            continue;
+        }
+        kept++;
+        b->used = 0;
+        ASAN_POISON_MEMORY_REGION(b->data, b->size);
+        b->next = a->spare;
+        a->spare = b;
+    }
 }
 
 size_t arena_bytes(const struct arena *a)
@@ -169,7 +201,12 @@ void arena_free(struct arena **a)
 {
     if (!*a)
         return;
-    drop_blocks_above(*a, NULL);
+    for (struct block *lists[] = {(*a)->top, (*a)->spare}, **l = lists; l < lists + LEN(lists); l++)
+        while (*l) {
+            struct block *b = *l;
+            *l = b->next;
+            drop_block(*a, b);
+        }
     free(*a);
     *a = NULL;
 }

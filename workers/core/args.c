@@ -126,10 +126,20 @@ void args_array_end(struct args *a)
     close_arg(a);
 }
 
-static void item_raw(struct args *a, const void *p, size_t n)
+/* Length and value: every column of every row comes by here. */
+static inline void item_raw(struct args *a, const void *p, size_t n)
 {
-    buf_be32(&a->store, (uint32_t)n);
-    buf_put(&a->store, p, n);
+    struct buf *b = &a->store;
+    uint32_t length = __builtin_bswap32((uint32_t)n);
+    if (b->failed || b->n + n + 4 >= b->cap || n + 4 > b->max - b->n) {
+        buf_put_slow(b, &length, 4);
+        buf_put(b, p, n);
+    } else {
+        memcpy(b->p + b->n, &length, 4);
+        memcpy(b->p + b->n + 4, p, n);
+        b->n += n + 4;
+        b->p[b->n] = '\0';
+    }
     a->array_n++;
 }
 

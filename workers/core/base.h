@@ -9,6 +9,8 @@
 #define must_check __attribute__((warn_unused_result))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
 #define auto_with(fn) __attribute__((cleanup(fn)))
+/* An automatic variable that is written before it is read: release builds zero all others. */
+#define uninitialized __attribute__((uninitialized))
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Hands the pointer over: evaluates to *p and leaves NULL behind. */

@@ -95,9 +95,10 @@ static bool start_over(struct batch *b)
     b->failed = b->two_step = false;
     memset(b->ended, 0, sizeof b->ended);
     b->user = NULL;
+    b->problems = NULL;
     b->lanes = table_new(b->arena, 64);
-    b->inbox = table_new(b->arena, 64);
-    b->seen = table_new(b->arena, b->nin + 16);
+    b->inbox = table_of_digests(b->arena, 64);
+    b->seen = table_of_digests(b->arena, b->nin + 16);
     b->strays = table_new(b->arena, 64);
     return b->lanes && b->inbox && b->seen && b->strays;
 }
@@ -188,8 +189,13 @@ static void poison_first(struct pipe *p, const struct err *err)
 {
     if (p->backlog_at == p->nbacklog)
         return;
-    p->backlog[p->backlog_at].poison = *err;
-    p->backlog[p->backlog_at].refused++;
+    struct intake *first = &p->backlog[p->backlog_at];
+    if (!first->poison && !(first->poison = malloc(sizeof *err))) {
+        pipe_reset(p, "memory", err);
+        return;
+    }
+    *first->poison = *err;
+    first->refused++;
 }
 
 /* A batch failed for good reason: all that is open goes back, and the mode of the next changes. */

@@ -30,13 +30,56 @@ static struct item *item_add(struct batch *b, const struct intake *in, size_t in
     return it;
 }
 
+/* Most messages have none: one list goes from message to message until it is needed. */
+static struct problems *problems_of(struct batch *b)
+{
+    if (!b->problems && !(b->problems = arena_get(b->arena, sizeof *b->problems))) {
+        batch_fail(b, ERR_NO_MEMORY, "problems");
+        return NULL;
+    }
+    problems_init(b->problems, b->arena);
+    return b->problems;
+}
+
+static bool copy_header(struct arena *a, const char *name, const void *v, size_t n,
+                        struct header *out)
+{
+    out->name = arena_str(a, name);
+    out->value = (struct bytes){v ? arena_copy(a, v, n) : NULL, v ? n : 0};
+    return out->name && (out->value.p || !v);
+}
+
+/* librdkafka makes a dozen small pieces of them, which are given back at once: kept for as long as
+ * the batch, they would cost more than all that is copied here. A message that is put back has them
+ * made again. */
+static bool copy_headers(struct arena *a, const rd_kafka_message_t *m, struct header **out,
+                         size_t *out_n)
+{
+    rd_kafka_headers_t *list = NULL;
+    if (rd_kafka_message_detach_headers((rd_kafka_message_t *)(uintptr_t)m, &list))
+        return true;
+    size_t n = rd_kafka_header_cnt(list), kept = 0;
+    struct header *h = arena_array(a, n + 1, sizeof *h);
+    bool ok = h;
+    for (size_t i = 0; ok && i < n; i++) {
+        const char *name;
+        const void *v;
+        size_t length;
+        if (!rd_kafka_header_get_all(list, i, &name, &v, &length))
+            ok = copy_header(a, name, v, length, &h[kept++]);
+    }
+    rd_kafka_headers_destroy(list);
+    *out = h;
+    *out_n = kept;
+    return ok;
+}
+
 static struct record *record_of(struct batch *b, const rd_kafka_message_t *m)
 {
     struct record *r = arena_get(b->arena, sizeof *r);
-    rd_kafka_headers_t *list = NULL;
-    size_t n = !rd_kafka_message_headers(m, &list) ? rd_kafka_header_cnt(list) : 0;
-    struct header *h = r && n ? arena_array(b->arena, n, sizeof *h) : NULL;
-    if (!r || (n && !h)) {
+    struct header *h = NULL;
+    size_t n = 0;
+    if (!r || !copy_headers(b->arena, m, &h, &n)) {
         batch_fail(b, ERR_NO_MEMORY, "records");
         return NULL;
     }
@@ -46,13 +89,8 @@ static struct record *record_of(struct batch *b, const rd_kafka_message_t *m)
                          .timestamp_ms = rd_kafka_message_timestamp(m, NULL),
                          .key = {m->key, m->key_len},
                          .value = {m->payload, m->len},
-                         .headers = h};
-    for (size_t i = 0; i < n; i++) {
-        const void *v;
-        size_t vn;
-        if (!rd_kafka_header_get_all(list, i, &h[i].name, &v, &vn))
-            h[r->nheaders++].value = (struct bytes){v, vn};
-    }
+                         .headers = h,
+                         .nheaders = n};
     return r;
 }
 
@@ -108,12 +146,9 @@ static void check_type(struct batch *b, struct item *it, struct problems *proble
 static void read_record(struct batch *b, struct item *it, const struct record *r)
 {
     it->cmd.record = r;
-    struct problems *problems = arena_get(b->arena, sizeof *problems);
-    if (!problems) {
-        batch_fail(b, ERR_NO_MEMORY, "problems");
+    struct problems *problems = problems_of(b);
+    if (!problems)
         return;
-    }
-    problems_init(problems, b->arena);
     if (envelope_parse(b->arena, r, &it->cmd, problems)) {
         it->cmd.record = r;
         if (!b->pipe->e->ops->plain_log)
@@ -128,7 +163,11 @@ static void read_record(struct batch *b, struct item *it, const struct record *r
     it->decidable = !problems->total;
     if (!problems->total)
         return;
-    it->problems = problems;
+    if (problems->code == ERR_NO_MEMORY) { /* a smaller batch has room for it */
+        batch_fail(b, ERR_NO_MEMORY, "JSON");
+        return;
+    }
+    it->problems = take(b->problems);
     const struct problem *first = &problems->list[0];
     (void)err_set(&it->invalid, problems->code, "%s: %s%s",
                   *first->place ? first->place : "the data", first->message,
@@ -156,7 +195,7 @@ static bool unreadable(struct pending *p, struct command *cmd, const struct reco
 bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
 {
     struct record *r = arena_get(b->arena, sizeof *r);
-    struct problems *problems = arena_get(b->arena, sizeof *problems);
+    struct problems *problems = problems_of(b);
     struct header *headers = NULL;
     struct err err = {0};
     if (!r || !problems) {
@@ -174,7 +213,6 @@ bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
         return unreadable(p, cmd, r);
     }
     r->headers = headers;
-    problems_init(problems, b->arena);
     bool ok = envelope_parse(b->arena, r, cmd, problems);
     cmd->record = r;
     cmd->key = r->key;
@@ -194,7 +232,8 @@ static void add_pending_item(struct batch *b, const struct intake *in, size_t in
     it->compensating = p->compensating;
     /* An outcome that the database refuses to hear of is an unknown one. */
     it->blob = in->kind == ITEM_OUTCOME && in->ref && !in->refused ? in->ref->blob : NULL;
-    it->invalid = in->poison;
+    if (in->poison)
+        it->invalid = *in->poison;
     it->resumed = in->ref && in->ref->resumed;
     it->decidable = item_of_pending(b, p, &it->cmd);
     it->type = type_of(b->pipe->e, it->cmd.type_short);
@@ -254,7 +293,7 @@ static void add_due(struct batch *b, const struct intake *in, size_t index)
     const struct ref *r = in->ref;
     if (in->refused) {
         log_error(&b->pipe->e->cx, "due.refused", KV_STR("type", r->type),
-                  KV_STR("subject", r->subject), KV_ERR(&in->poison));
+                  KV_STR("subject", r->subject), KV_ERR(in->poison));
         return; /* made from a row: it will be made again */
     }
     struct item *it = item_add(b, in, index);
@@ -290,18 +329,17 @@ static void add_due(struct batch *b, const struct intake *in, size_t index)
 
 static void read_ticket(struct batch *b, const struct intake *in, struct command *cmd)
 {
-    struct problems *problems = arena_get(b->arena, sizeof *problems);
+    struct problems *problems = problems_of(b);
     struct record *r = problems ? record_of(b, in->msg) : NULL;
     if (!r)
         return;
-    problems_init(problems, b->arena);
     if (!envelope_parse(b->arena, r, cmd, problems))
         cmd->subject = NULL; /* no ticket of ours: the row will be found lost and issued again */
 }
 
 static void poison_record(struct item *it, const struct intake *in, const struct record *r)
 {
-    it->invalid = in->poison;
+    it->invalid = *in->poison;
     it->decidable = false;
     it->no_inbox = true; /* its inbox row may be what the database refuses */
     if (in->refused < 2)
@@ -324,7 +362,7 @@ void batch_parse(struct batch *b)
         if (!it)
             return;
         read_record(b, it, r);
-        if (in->poison.code)
+        if (in->poison)
             poison_record(it, in, r);
         struct lane *l = it->cmd.subject ? lane_of(b, in->shard, it->cmd.subject) : NULL;
         if (l)

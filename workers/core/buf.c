@@ -1,5 +1,7 @@
 #include "core/buf.h"
 
+#include "core/utf8.h"
+
 #include <assert.h>
 #include <endian.h>
 #include <stdarg.h>
@@ -94,34 +96,6 @@ void buf_int(struct buf *b, int64_t v)
     buf_put(b, text + at, sizeof text - at);
 }
 
-/* Length of the UTF-8 character at s, 0 when there is none (RFC 3629 §4: no overlong forms, no
- * surrogates, nothing above U+10FFFF). */
-static size_t utf8_length(const uint8_t *s, size_t n)
-{
-    static const struct {
-        uint8_t lead_min, lead_max, second_min, second_max, length;
-    } forms[] = {
-        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-
-    for (size_t i = 0; i < LEN(forms); i++) {
-        if (s[0] < forms[i].lead_min || s[0] > forms[i].lead_max)
-            continue;
-        size_t length = forms[i].length;
-        if (length == 1)
-            return 1;
-        if (n < length || s[1] < forms[i].second_min || s[1] > forms[i].second_max)
-            return 0;
-        for (size_t k = 2; k < length; k++)
-            if ((s[k] & 0xc0) != 0x80)
-                return 0;
-        return length;
-    }
-    return 0;
-}
-
 static void json_escape(struct buf *b, uint8_t c)
 {
     static const char shorthand[] = "b\bf\fn\nr\rt\t\"\"\\\\";
@@ -140,8 +114,8 @@ void buf_json_str(struct buf *b, const char *s, size_t n)
     size_t plain = 0; /* start of the run that needs no change */
 
     buf_put(b, "\"", 1);
-    for (size_t i = 0; i < n;) {
-        size_t length = p[i] >= 0x20 && p[i] < 0x80 ? 1 : utf8_length(p + i, n - i);
+    for (size_t i = utf8_plain(s, n); i < n;) {
+        size_t length = p[i] >= 0x20 && p[i] < 0x80 ? 1 : utf8_char(p + i, n - i);
 
         if (length > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' && p[i] != 0x7f) {
             i += length;

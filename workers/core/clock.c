@@ -172,39 +172,48 @@ static void civil_from_days(int64_t days, int out[static 3])
     out[2] = (int)(doy - (153 * mp + 2) / 5 + 1);
 }
 
-static char *put_digits(char *out, int64_t v, int width)
+static char *put2(char *out, unsigned v, char after)
 {
-    for (int i = width - 1; i >= 0; i--, v /= 10)
-        out[i] = (char)('0' + v % 10);
-    return out + width;
+    out[0] = (char)('0' + v / 10);
+    out[1] = (char)('0' + v % 10);
+    out[2] = after;
+    return out + 3;
+}
+
+/* "2026-11-20T"; nearly all times are of one day. */
+static const char *date_text(int64_t days)
+{
+    static int64_t last = INT64_MIN;
+    static char text[12];
+    int date[3];
+
+    if (days == last)
+        return text;
+    civil_from_days(days, date);
+    char *p = put2(text, (unsigned)date[0] / 100, '-') - 1;
+    p = put2(p, (unsigned)date[0] % 100, '-');
+    p = put2(p, (unsigned)date[1], '-');
+    (void)put2(p, (unsigned)date[2], 'T');
+    last = days;
+    return text;
 }
 
 void clock_format(int64_t ms, char out[static 25])
 {
-    int date[3];
-
     if (ms < YEAR_0000_MS)
         ms = YEAR_0000_MS;
     if (ms > YEAR_9999_MS)
         ms = YEAR_9999_MS;
     int64_t days = (ms - (ms < 0 ? DAY_MS - 1 : 0)) / DAY_MS;
-    int64_t rest = ms - days * DAY_MS;
-    civil_from_days(days, date);
+    unsigned rest = (unsigned)(ms - days * DAY_MS);
 
-    const struct {
-        int64_t v;
-        int width;
-        char after;
-    } parts[] = {
-        {date[0], 4, '-'},        {date[1], 2, '-'},           {date[2], 2, 'T'},
-        {rest / 3600000, 2, ':'}, {rest / 60000 % 60, 2, ':'}, {rest / 1000 % 60, 2, '.'},
-        {rest % 1000, 3, 'Z'},
-    };
-    for (size_t i = 0; i < LEN(parts); i++) {
-        out = put_digits(out, parts[i].v, parts[i].width);
-        *out++ = parts[i].after;
-    }
-    *out = '\0';
+    memcpy(out, date_text(days), 11);
+    char *p = put2(out + 11, rest / 3600000, ':');
+    p = put2(p, rest / 60000 % 60, ':');
+    p = put2(p, rest / 1000 % 60, '.');
+    *p++ = (char)('0' + rest % 1000 / 100);
+    p = put2(p, rest % 100, 'Z');
+    *p = '\0';
 }
 
 /* What is left to read; a step that does not fit returns false and the whole is not a time. */

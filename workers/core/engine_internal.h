@@ -44,8 +44,8 @@ struct intake {
     rd_kafka_message_t *msg; /* record or ticket */
     struct ref *ref;
     int position;      /* 0 main, 1.. tier: what its offset advances; -1 none */
-    struct err poison; /* the database refuses this one: dead-letter it */
-    int refused;       /* how often: what is tried with it gets simpler each time */
+    struct err *poison; /* heap; the database refuses this one: dead-letter it */
+    int refused;        /* how often: what is tried with it gets simpler each time */
 };
 
 struct timed {
@@ -223,7 +223,8 @@ struct batch {
     bool two_step; /* holds more than records: rows first, then the worker's reads */
     struct err why;
     struct pg_failure failure;
-    double ended[ENDINGS]; /* commands, counted when it is committed: it may be decided twice */
+    double ended[ENDINGS];     /* commands, counted when it is committed: it may be decided twice */
+    struct problems *problems; /* of the message being read; an item that has any takes it along */
     void *user;
     uint64_t t0_us;
 };

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/header_block.h"
+#include "core/json_memory.h"
 #include "core/json_value.h"
 #include "core/utf8.h"
 
@@ -33,24 +34,25 @@ static const struct attribute {
     size_t offset; /* in struct command */
     size_t bytes_max;
     bool required;
+    uint8_t header_n; /* of the header's name: most are told apart by it */
 } attributes[] = {
 #define FIELD(f) offsetof(struct command, f)
-    {"ce_specversion", "specversion", ATTRIBUTE_SPECVERSION, 0, 8, true},
-    {"ce_id", "id", ATTRIBUTE_TEXT, FIELD(id), 256, true},
-    {"ce_source", "source", ATTRIBUTE_TEXT, FIELD(source), 256, true},
-    {"ce_type", "type", ATTRIBUTE_TEXT, FIELD(type), 1024, true},
-    {"ce_subject", "subject", ATTRIBUTE_SUBJECT, FIELD(subject), 1024, true},
-    {"ce_time", "time", ATTRIBUTE_TIME, FIELD(time_ms), 64, true},
-    {"ce_correlationid", "correlationid", ATTRIBUTE_TEXT, FIELD(correlation_id), 1024, false},
-    {"ce_causationid", "causationid", ATTRIBUTE_TEXT, FIELD(causation_id), 1024, false},
-    {"ce_expirytime", "expirytime", ATTRIBUTE_TIME, FIELD(expiry_ms), 64, false},
-    {"ce_tenant", "tenant", ATTRIBUTE_TEXT, FIELD(tenant), 1024, false},
-    {"traceparent", "traceparent", ATTRIBUTE_TRACE, FIELD(traceparent), 1024, false},
-    {"drawbridge-attempt", NULL, ATTRIBUTE_ATTEMPT, FIELD(attempt), 8, false},
-    {"drawbridge-not-before", NULL, ATTRIBUTE_TIME, FIELD(not_before_ms), 64, false},
-    {"drawbridge-first-failed-at", NULL, ATTRIBUTE_TIME, FIELD(first_failed_ms), 64, false},
-    {"drawbridge-last-error", NULL, ATTRIBUTE_NOTE, FIELD(last_error), 1024, false},
-    {"drawbridge-replay-of", NULL, ATTRIBUTE_TEXT, FIELD(replay_of), 1024, false},
+    {"ce_specversion", "specversion", ATTRIBUTE_SPECVERSION, 0, 8, true, 14},
+    {"ce_id", "id", ATTRIBUTE_TEXT, FIELD(id), 256, true, 5},
+    {"ce_source", "source", ATTRIBUTE_TEXT, FIELD(source), 256, true, 9},
+    {"ce_type", "type", ATTRIBUTE_TEXT, FIELD(type), 1024, true, 7},
+    {"ce_subject", "subject", ATTRIBUTE_SUBJECT, FIELD(subject), 1024, true, 10},
+    {"ce_time", "time", ATTRIBUTE_TIME, FIELD(time_ms), 64, true, 7},
+    {"ce_correlationid", "correlationid", ATTRIBUTE_TEXT, FIELD(correlation_id), 1024, false, 16},
+    {"ce_causationid", "causationid", ATTRIBUTE_TEXT, FIELD(causation_id), 1024, false, 14},
+    {"ce_expirytime", "expirytime", ATTRIBUTE_TIME, FIELD(expiry_ms), 64, false, 13},
+    {"ce_tenant", "tenant", ATTRIBUTE_TEXT, FIELD(tenant), 1024, false, 9},
+    {"traceparent", "traceparent", ATTRIBUTE_TRACE, FIELD(traceparent), 1024, false, 11},
+    {"drawbridge-attempt", NULL, ATTRIBUTE_ATTEMPT, FIELD(attempt), 8, false, 18},
+    {"drawbridge-not-before", NULL, ATTRIBUTE_TIME, FIELD(not_before_ms), 64, false, 21},
+    {"drawbridge-first-failed-at", NULL, ATTRIBUTE_TIME, FIELD(first_failed_ms), 64, false, 26},
+    {"drawbridge-last-error", NULL, ATTRIBUTE_NOTE, FIELD(last_error), 1024, false, 21},
+    {"drawbridge-replay-of", NULL, ATTRIBUTE_TEXT, FIELD(replay_of), 1024, false, 20},
 #undef FIELD
 };
 
@@ -227,11 +229,10 @@ static void read_headers(struct reading *r)
 {
     for (size_t i = 0; i < r->record->nheaders; i++) {
         const struct header *h = &r->record->headers[i];
-        if (!strchr("ctd", h->name[0]))
-            continue;
+        size_t n = strlen(h->name);
         for (size_t row = 0; row < LEN(attributes); row++)
-            if ((!r->structured || !attributes[row].name) &&
-                strcmp(attributes[row].header, h->name) == 0) {
+            if (attributes[row].header_n == n && (!r->structured || !attributes[row].name) &&
+                memcmp(attributes[row].header, h->name, n) == 0) {
                 take_attribute(r, row, h->value);
                 break;
             }
@@ -272,8 +273,11 @@ static enum mode mode_of(struct reading *r)
 
 static json_t *parse_json(struct reading *r, const char *place, struct bytes text)
 {
-    struct err err = {0};
+    struct err err uninitialized;
+    err.code = (enum err_code)0;
+    json_memory_use(r->arena);
     json_t *v = json_value_parse(text.p, text.n, &err);
+    json_memory_use(NULL);
     if (!v)
         problem_add(r->problems, err.code, place, "%s", err.message);
     return v;
@@ -287,7 +291,7 @@ static void read_plain_body(struct reading *r)
 
 static void take_data(struct reading *r, const json_t *data)
 {
-    auto_free char *text = json_dumps(data, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+    auto_json_text char *text = json_dumps(data, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
     size_t n = text ? strlen(text) : 0;
     uint8_t *copy = text ? arena_copy(r->arena, text, n) : NULL;
     if (!copy) {
@@ -426,7 +430,8 @@ bool envelope_parse(struct arena *a, const struct record *record, struct command
 
 void envelope_done(struct command *c)
 {
-    json_decref(c->json);
+    if (!json_memory_is_arena(c->json))
+        json_decref(c->json);
     c->json = NULL;
 }
 

@@ -15,6 +15,7 @@ void intake_free(struct intake *in)
     if (in->msg)
         rd_kafka_message_destroy(take(in->msg));
     ref_free(take(in->ref));
+    free(take(in->poison));
 }
 
 /* Without memory the unit is gone from its queue: the shards go back to what is committed. */

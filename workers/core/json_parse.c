@@ -126,6 +126,7 @@ static bool escape(struct parser *s, char **to)
 /* Up to the next quote, backslash or end: plain characters, checked. */
 static bool plain_run(struct parser *s)
 {
+    s->p += utf8_plain(s->p, (size_t)(s->end - s->p));
     while (s->p < s->end && *s->p != '"' && *s->p != '\\') {
         uint8_t c = (uint8_t)*s->p;
         size_t length = c < 0x80 ? 1 : utf8_char((const uint8_t *)s->p, (size_t)(s->end - s->p));

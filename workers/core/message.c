@@ -159,7 +159,7 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     if (!row)
         return;
     char id[UUID_TEXT];
-    const char *type = arena_printf(b->arena, "drawbridge.%s", ev->type);
+    const char *type = arena_join(b->arena, "drawbridge.", ev->type);
     derived_id(id, cause->digest, ev->type, ev->subject, stream->sequence + 1);
     if (!type) {
         batch_fail(b, ERR_NO_MEMORY, "event");
@@ -264,7 +264,7 @@ static void put_original(struct buf *h, const struct record *r, bool drop_hop)
 
 static const char *topic_name(struct batch *b, const char *suffix)
 {
-    const char *name = arena_printf(b->arena, "%s%s", b->pipe->e->ops->topic, suffix);
+    const char *name = arena_join(b->arena, b->pipe->e->ops->topic, suffix);
     if (!name)
         batch_fail(b, ERR_NO_MEMORY, "topic name");
     return name ? name : "";

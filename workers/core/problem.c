@@ -8,8 +8,9 @@ static const char no_memory[] = "is wrong, and there is no memory left to say ho
 
 void problems_init(struct problems *p, struct arena *a)
 {
-    memset(p, 0, sizeof *p);
-    p->arena = a;
+    p->arena = a; /* the list is written before it is read */
+    p->n = p->total = 0;
+    p->code = (enum err_code)0;
 }
 
 bool problem_add(struct problems *p, enum err_code code, const char *place, const char *format, ...)

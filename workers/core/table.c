@@ -13,18 +13,37 @@ struct table {
     uint64_t *hashes;       /* of each row */
     uint32_t *slots;        /* index of a row + 1; 0 is free */
     size_t n, nslots;       /* nslots is a power of two */
+    bool digests;
 };
 
-static uint64_t hash_of(const void *key, size_t n)
+static uint8_t secret[crypto_shorthash_KEYBYTES];
+
+static void draw_secret(void)
 {
-    static uint8_t secret[crypto_shorthash_KEYBYTES];
     static bool drawn;
+
+    if (!drawn)
+        crypto_shorthash_keygen(secret);
+    drawn = true;
+}
+
+/* Who looks for ids with like digests does not know what they are multiplied by. */
+static uint64_t digest_hash(const void *key)
+{
+    uint64_t factor, hash;
+
+    memcpy(&factor, secret, sizeof(factor));
+    memcpy(&hash, key, sizeof(hash));
+    hash *= factor | 1;
+    return hash ^ hash >> 32;
+}
+
+static uint64_t hash_of(const struct table *t, const void *key, size_t n)
+{
     uint64_t hash;
 
-    if (!drawn) {
-        crypto_shorthash_keygen(secret);
-        drawn = true;
-    }
+    if (t->digests && n == 16)
+        return digest_hash(key);
     (void)crypto_shorthash((uint8_t *)&hash, n ? key : "", n, secret);
     return hash;
 }
@@ -57,8 +76,18 @@ struct table *table_new(struct arena *a, size_t expected)
         nslots *= 2;
     if (!t)
         return NULL;
+    draw_secret();
     t->arena = a;
     return take_memory(t, nslots) ? t : NULL;
+}
+
+struct table *table_of_digests(struct arena *a, size_t expected)
+{
+    struct table *t = table_new(a, expected);
+
+    if (t)
+        t->digests = true;
+    return t;
 }
 
 /* The slot of the key, or the free one where it belongs. */
@@ -93,14 +122,16 @@ static bool grow(struct table *t)
 
 void *table_get(const struct table *t, const void *key, size_t n)
 {
-    uint32_t i = t->slots[find(t, hash_of(key, n), key, n)];
+    if (!t->n)
+        return NULL;
+    uint32_t i = t->slots[find(t, hash_of(t, key, n), key, n)];
 
     return i ? t->rows[i - 1].value : NULL;
 }
 
 bool table_put(struct table *t, const void *key, size_t n, void *value)
 {
-    uint64_t hash = hash_of(key, n);
+    uint64_t hash = hash_of(t, key, n);
     size_t at = find(t, hash, key, n);
 
     if (t->slots[at]) {

@@ -15,6 +15,9 @@ struct table_row {
 /* expected: how many keys are likely; it grows beyond (what it leaves behind stays in the arena).
  * NULL when the arena is exhausted. Dies with the arena. */
 struct table *table_new(struct arena *a, size_t expected);
+/* The same for keys that are digests of 16 bytes: spread already, they are hashed by a keyed
+ * multiplication. */
+struct table *table_of_digests(struct arena *a, size_t expected);
 /* NULL when there is no such key. */
 void *table_get(const struct table *t, const void *key, size_t n);
 /* Adds the key (copied) or replaces its value; false when the arena is exhausted, nothing is

@@ -11,4 +11,7 @@ bool utf8_valid(const void *p, size_t n);
  * its strings. */
 bool utf8_printable(const void *p, size_t n);
 /* Code points of valid UTF-8. */
+/* How many of the n bytes at p are, from the first on, printable ASCII and neither quote nor
+ * backslash: what JSON text needs no second look at. May stop early. */
+size_t utf8_plain(const void *p, size_t n);
 size_t utf8_count(const char *s, size_t n);

@@ -3,6 +3,7 @@
 #include "core/engine_internal.h"
 
 #include "core/http_probe.h"
+#include "core/json_memory.h"
 #include "core/metric.h"
 #include "core/schema.h"
 #include "core/secret.h"
@@ -150,6 +151,7 @@ static int fail(const struct worker *w, const struct err *err)
 static int run(struct worker *w)
 {
     struct err err = {0};
+    json_memory_init();
     if (!secret_init(&err) || uv_loop_init(&w->loop))
         return fail(w, &err);
     watch_signals(w);

@@ -1,6 +1,7 @@
 /* The commands of provisioning, a row each: policy, how it begins, how it goes on. */
 #include "provisioning/provisioning.h"
 
+#include "core/json_memory.h"
 #include "store/policies.h"
 
 #include <string.h>
@@ -26,9 +27,8 @@ static int number(const struct item *it, const char *key, int absent)
 static const char *list_text(struct batch *b, const struct item *it, const char *key)
 {
     const json_t *v = json_object_get(it->cmd.json, key);
-    char *dumped = v ? json_dumps(v, JSON_COMPACT) : NULL;
+    auto_json_text char *dumped = v ? json_dumps(v, JSON_COMPACT) : NULL;
     const char *copy = dumped ? arena_str(batch_arena(b), dumped) : NULL;
-    free(dumped);
     if (v && !copy)
         batch_fail(b, ERR_NO_MEMORY, "command");
     return copy;

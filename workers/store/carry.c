@@ -106,9 +106,9 @@ static const char *subject_of(struct working_set *ws, const struct item *it,
                               const struct plan_event *e)
 {
     if (e->session)
-        return arena_printf(ws->arena, "session/%s", e->session->id);
+        return arena_join(ws->arena, "session/", e->session->id);
     if (e->user)
-        return arena_printf(ws->arena, "user/%s", e->user->id);
+        return arena_join(ws->arena, "user/", e->user->id);
     return it->cmd.subject;
 }
 
@@ -176,7 +176,7 @@ static void carry_command(struct working_set *ws, struct item *it, const struct 
     auto_buf struct buf data;
     buf_init(&data, DATA_MAX);
     command_data_stop(&data, c->session, c->reason, batch_consumer(ws->b));
-    const char *subject = arena_printf(ws->arena, "session/%s", c->session->id);
+    const char *subject = arena_join(ws->arena, "session/", c->session->id);
     if (!buf_ok(&data) || !subject) {
         batch_fail(ws->b, ERR_NO_MEMORY, "command");
         return;

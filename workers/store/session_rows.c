@@ -1,6 +1,7 @@
 #include "store/rows.h"
 
 #include "core/buf.h"
+#include "core/json_memory.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -36,9 +37,8 @@ static const char *stop_text(struct working_set *ws, const struct command_ref *c
     json_t *j = json_pack("{s:s, s:s?, s:s?, s:s?, s:I, s:s}", "id", c->id, "source", c->source,
                           "correlationId", c->correlation_id, "type", c->type, "timeMs",
                           (json_int_t)c->time_ms, "digest", hex);
-    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    auto_json_text char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     const char *copy = text ? arena_str(ws->arena, text) : NULL;
-    free(text);
     json_decref(j);
     if (!copy)
         batch_fail(ws->b, ERR_NO_MEMORY, "session");
