@@ -8,7 +8,9 @@ enum { OFFSET_TRIES = 60 };
 
 struct broker {
     rd_kafka_t *rk;
-    char why[256]; /* the last transport error, for people */
+    char why[256];                 /* the last transport error, for people */
+    int64_t posted;                /* by broker_post, not yet with the brokers */
+    rd_kafka_resp_err_t post_code; /* of the first that failed */
 };
 
 struct follower {
@@ -48,10 +50,15 @@ struct delivery {
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
     struct delivery *d = m->_private;
+    struct broker *k = opaque;
     (void)rk;
-    (void)opaque;
-    if (d)
+    if (d) {
         *d = (struct delivery){true, m->err, rd_kafka_message_status(m)};
+        return;
+    }
+    k->posted--;
+    if (m->err && !k->post_code)
+        k->post_code = m->err;
 }
 
 static rd_kafka_conf_t *client_conf(struct cli *cli, struct broker *k, bool producer,
@@ -237,6 +244,34 @@ bool broker_send(struct broker *k, const char *topic, const void *key, size_t nk
             rd_kafka_poll(k->rk, 50);
     }
     return delivered(k, &d, topic, err);
+}
+
+bool broker_post(struct broker *k, const char *topic, int32_t partition, struct bytes key,
+                 struct bytes value, rd_kafka_headers_t *headers, struct err *err)
+{
+    rd_kafka_resp_err_t code = rd_kafka_producev(
+        k->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+        RD_KAFKA_V_KEY((void *)key.p, key.n), RD_KAFKA_V_VALUE((void *)value.p, value.n),
+        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+    if (code) {
+        rd_kafka_headers_destroy(headers);
+        return broker_unreachable(k, topic, code, err);
+    }
+    k->posted++;
+    return true;
+}
+
+bool broker_flush(struct broker *k, int64_t timeout_ms, struct err *err)
+{
+    for (int64_t until = mono_ms() + timeout_ms; k->posted && mono_ms() < until;)
+        rd_kafka_poll(k->rk, 20);
+    rd_kafka_resp_err_t code = k->post_code;
+    k->post_code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (code)
+        return broker_unreachable(k, "the brokers did not take a message", code, err);
+    return !k->posted ||
+           err_set(err, ERR_PROVIDER_TIMEOUT,
+                   "the brokers did not say whether they took %lld messages", (long long)k->posted);
 }
 
 /* ---- in ---- */

@@ -33,6 +33,12 @@ must_check bool broker_offsets(struct broker *k, rd_kafka_topic_partition_list_t
 must_check bool broker_send(struct broker *k, const char *topic, const void *key, size_t nkey,
                             const void *value, size_t nvalue, rd_kafka_headers_t *headers,
                             int64_t timeout_ms, struct err *err);
+/* Queues one message for a partition; headers are taken over, the rest is copied. broker_flush
+ * waits until the brokers have all that was queued; PROVIDER_TIMEOUT when nobody knows. */
+must_check bool broker_post(struct broker *k, const char *topic, int32_t partition,
+                            struct bytes key, struct bytes value, rd_kafka_headers_t *headers,
+                            struct err *err);
+must_check bool broker_flush(struct broker *k, int64_t timeout_ms, struct err *err);
 bool broker_unreachable(struct broker *k, const char *what, rd_kafka_resp_err_t code,
                         struct err *err);
 
