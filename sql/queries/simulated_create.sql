@@ -1,4 +1,4 @@
--- simulated_create(session_id text[], profile text[], ready_ms bigint[], stuck int[], wanted boolean[], now_ms bigint) -> position bigint, made boolean, present boolean, full boolean, ready_ms bigint
+-- simulated_create(session_id text[], profile text[], ready_ms bigint[], stuck int[], wanted boolean[], now_ms bigint) -> position bigint, made boolean, present boolean, full boolean, ready_ms bigint, down boolean
 -- wanted false: look only. full: there is no room for it. Times are Unix epoch milliseconds.
 -- Comes after simulated_lock in one transaction, so that the count below sees every other create.
 WITH asked AS (
@@ -16,7 +16,7 @@ WITH asked AS (
 ), made AS (
     INSERT INTO simulated_instance (session_id, profile, stuck, created_at, ready_at)
     SELECT session_id, profile, stuck, to_timestamp($6::bigint / 1000.0), ready_at
-    FROM fresh WHERE wanted AND leads AND fits
+    FROM fresh WHERE wanted AND leads AND fits AND NOT (SELECT down FROM simulated_provider)
     ON CONFLICT DO NOTHING
     RETURNING session_id
 ), answered AS (
@@ -27,7 +27,8 @@ SELECT a.position,
        a.made AND a.leads AS made,
        a.made OR i.session_id IS NOT NULL AS present,
        coalesce(NOT f.fits, false) AS full,
-       (extract(epoch FROM CASE WHEN a.made THEN a.ready_at ELSE i.ready_at END) * 1000)::bigint AS ready_ms
+       (extract(epoch FROM CASE WHEN a.made THEN a.ready_at ELSE i.ready_at END) * 1000)::bigint AS ready_ms,
+       (SELECT down FROM simulated_provider) AS down
 FROM answered a
 LEFT JOIN simulated_instance i USING (session_id)
 LEFT JOIN fresh f USING (position)

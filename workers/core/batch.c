@@ -56,6 +56,7 @@ static void batch_recycle(struct batch *b)
 {
     struct pipe *p = b->pipe;
     drop_items(b);
+    hold_dropped(b);
     for (size_t i = 0; i < b->nin; i++)
         intake_free(&b->in[i]);
     b->nin = 0;

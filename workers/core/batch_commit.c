@@ -345,7 +345,8 @@ static void start_effects(struct batch *b)
     struct engine *e = b->pipe->e;
     for (size_t i = 0; i < b->neffects; i++) {
         struct item *it = b->effects[i].it;
-        uint64_t token = effect_open(e, it->shard, it->cmd.subject, it->cmd.digest);
+        uint64_t token =
+            effect_open(e, it->shard, it->cmd.subject, it->cmd.digest, &b->effects[i].slot);
         if (token) {
             FAILPOINT("effect-intended");
             e->ops->effect(e->worker, it, b->effects[i].effect, token);
@@ -374,6 +375,7 @@ void batch_finish(struct batch *b)
     struct engine *e = b->pipe->e;
     FAILPOINT("commit-unpublished");
     move_positions(b);
+    hold_committed(b);
     publish_batch(b);
     arm_timers(b);
     wake_lanes(b);

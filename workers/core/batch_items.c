@@ -282,7 +282,8 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
     bool fits = (in->kind == ITEM_TICKET && head->state == PENDING_TIER &&
                  (!attempt || attempt == head->attempt)) ||
                 (in->kind == ITEM_OUTCOME && head->state == PENDING_EFFECT) ||
-                (in->kind == ITEM_RESUME &&
+                (in->kind == ITEM_RESUME && in->ref->grant && is_ours(head)) ||
+                (in->kind == ITEM_RESUME && !in->ref->grant &&
                  head->state == (in->ref->resumed ? PENDING_EFFECT : PENDING_TIMED));
     if (fits)
         add_pending_item(b, in, index, head);

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, const uint8_t *digest)
+uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, const uint8_t *digest,
+                     struct call_slot *slot)
 {
     struct open_effect *more = grown(e->effects, &e->effects_cap, e->neffects + 1, sizeof *more);
     char *copy = strdup(subject);
@@ -22,7 +23,9 @@ uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, con
                               .shard = s,
                               .generation = s->generation,
                               .subject = copy,
-                              .t0_us = clock_mono_us(e->clock)};
+                              .t0_us = clock_mono_us(e->clock),
+                              .slot = *slot};
+    *slot = (struct call_slot){0};
     memcpy(o->digest, digest, 16);
     return o->token;
 }
@@ -45,9 +48,26 @@ bool engine_effect_live(struct engine *e, uint64_t token)
     return live(find(e, token));
 }
 
-void engine_effect_done(struct engine *e, uint64_t token, void *blob, void (*free_blob)(void *))
+static void forget(struct engine *e, struct open_effect *o)
+{
+    gate_release(&o->slot);
+    free(o->subject);
+    *o = e->effects[--e->neffects];
+    e->busy = true;
+}
+
+static struct pool *note_sign(struct engine *e, const struct open_effect *o, enum effect_sign sign)
+{
+    if (gate_came_back(e->gate, &o->slot, sign == EFFECT_ANSWERED, clock_ms(e->clock)))
+        hold_changed(e);
+    return sign == EFFECT_ANSWERED ? NULL : o->slot.dependency;
+}
+
+void engine_effect_done(struct engine *e, uint64_t token, enum effect_sign sign, void *blob,
+                        void (*free_blob)(void *))
 {
     struct open_effect *o = find(e, token);
+    struct pool *failed = o ? note_sign(e, o, sign) : NULL;
     struct ref *r = NULL;
     if (live(o))
         r = ref_new(ITEM_OUTCOME, o->subject, o->digest);
@@ -55,15 +75,21 @@ void engine_effect_done(struct engine *e, uint64_t token, void *blob, void (*fre
         FAILPOINT("effect-answered");
         r->blob = blob;
         r->free_blob = free_blob;
+        r->failed = failed;
         shard_push(o->shard, r);
     } else if (blob) {
         (free_blob ? free_blob : free)(blob);
     }
-    if (o) {
-        free(o->subject);
-        *o = e->effects[--e->neffects];
-    }
+    if (o)
+        forget(e, o);
     e->busy = true;
+}
+
+void engine_effect_abandon(struct engine *e, uint64_t token)
+{
+    struct open_effect *o = find(e, token);
+    if (o)
+        forget(e, o);
 }
 
 void effects_forget(struct engine *e)

@@ -39,6 +39,10 @@ void *engine_worker(struct engine *e)
 {
     return e->worker;
 }
+bool engine_draining(const struct engine *e)
+{
+    return e->draining;
+}
 bool engine_owns(struct engine *e, int shard)
 {
     return shard >= 0 && shard < e->nshards && e->shards[shard] &&
@@ -278,7 +282,7 @@ static void periodic(struct engine *e)
     store_offsets(e);
     if (e->ops->tick && !e->draining)
         e->ops->tick(e->worker);
-    if (now >= e->next_heartbeat_us) {
+    if (now >= e->next_heartbeat_us && pg_is_up(e->pipes[0].pg)) {
         e->next_heartbeat_us = now + 5 * SECOND_US;
         heartbeat(e);
     }
@@ -353,6 +357,7 @@ static void turn(struct engine *e)
     if (e->assigned && e->reassign && !e->revoking)
         assignment_assign(e);
     tick_shards(e);
+    hold_turn(e);
     periodic(e);
     if (e->draining && (drained(e) || clock_mono_us(e->clock) > e->drain_by_us))
         engine_stop_with(e, 0);
@@ -494,7 +499,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct
                              .brokers = on_brokers,
                              .arg = e};
     size_t per_partition = (size_t)conf->queue_bytes / 8;
-    if ((e->clock = clock_new()) && open_pipes(e, err) &&
+    if ((e->clock = clock_new()) && hold_open(e, err) && open_pipes(e, err) &&
         (e->kafka = kafka_new(loop, conf, ops->name, ops->topic, per_partition, &kops, err)) &&
         wait_for_topics(e, err) && (e->worker = ops->open(e, err))) {
         start_loop(e);
@@ -518,6 +523,8 @@ void engine_stop(struct engine *e)
     e->drain_by_us = clock_mono_us(e->clock) + e->conf->stop_timeout * 1000;
     e->busy = true;
     log_info(&e->cx, "worker.stopping", KV_INT("effects", e->neffects));
+    if (e->worker && e->ops->stopping)
+        e->ops->stopping(e->worker);
 }
 
 int engine_exit_status(const struct engine *e);
@@ -579,6 +586,7 @@ void engine_free(struct engine **pe)
         free(e->shards[i]);
     }
     effects_forget(e);
+    hold_close(e);
     free(e->shards);
     free(e->pipes);
     kafka_free(&e->kafka);

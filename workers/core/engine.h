@@ -74,7 +74,10 @@ struct pending {
     int32_t partition;
     int64_t record_offset, record_ms;
     struct bytes key, headers, value;
-    bool taken; /* the engine's: an item of this batch already */
+    const char *held_by;          /* PENDING_HELD: what it waits for */
+    bool taken;                   /* the engine's: an item of this batch already */
+    enum pending_state state_was; /* the engine's: as it was read */
+    const char *held_was;         /* likewise */
 };
 
 enum verdict_kind {
@@ -99,6 +102,9 @@ struct verdict {
     struct err failure;
     int attempts; /* VERDICT_DEAD: tries to tell of; 0: those of this phase */
     void *effect; /* VERDICT_EFFECT: the worker's, from the batch's arena */
+    /* VERDICT_EFFECT: whom it calls and for whom, for breakers, limits and budgets. Without a
+     * dependency it goes out at once; without a tenant it is GLOBAL's. */
+    const char *dependency, *tenant;
 };
 
 struct item {
@@ -162,6 +168,7 @@ struct worker_ops {
     void (*shards_closed)(void *w);
     void (*committed)(void *w, struct batch *b); /* may be NULL */
     void (*tick)(void *w);                       /* about once a second; may be NULL */
+    void (*stopping)(void *w);                   /* SIGTERM: what has not begun is abandoned */
 };
 
 /* ---- services ------------------------------------------------------------------------------ */
@@ -176,9 +183,21 @@ bool engine_owns(struct engine *e, int shard);
 struct pg *engine_pg(struct engine *e, int shard); /* for reads outside batches; may be down */
 void *engine_worker(struct engine *e);
 
+/* Whether the dependency answered, be it with "no", or could not be reached, was silent, or is out
+ * of order: then this failure says nothing about the command. */
+enum effect_sign { EFFECT_ANSWERED, EFFECT_NO_ANSWER };
 /* The effect of `token` came back. blob goes to decide as it->blob and is freed with free_blob
- * (NULL: free) when the batch is done, or at once when the shard has been lost meanwhile. */
-void engine_effect_done(struct engine *e, uint64_t token, void *blob, void (*free_blob)(void *));
+ * (NULL: free) when the batch is done, or at once when the shard has been lost meanwhile. While
+ * the breaker of its dependency is not closed, one without an answer is not decided: the command
+ * is held with its attempts as they were. */
+void engine_effect_done(struct engine *e, uint64_t token, enum effect_sign sign, void *blob,
+                        void (*free_blob)(void *));
+/* The call was never made, and nobody here will make it: its row stays, for the successor. */
+void engine_effect_abandon(struct engine *e, uint64_t token);
+/* True: the dependency is out of order, and the callers of this command type would rather be told
+ * (503) than wait. For commands that have not begun. */
+bool engine_outage(struct engine *e, const struct item *it, const char *dependency);
+bool engine_draining(const struct engine *e); /* nothing new is begun */
 /* Whether anybody still waits for it: a call that has not begun yet and whose shard was lost or
  * opened anew must not be made beside the one that takes its place (H33). */
 bool engine_effect_live(struct engine *e, uint64_t token);

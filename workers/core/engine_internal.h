@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/engine.h"
+#include "core/gate.h"
 #include "core/header_block.h"
 #include "core/kafka.h"
 
@@ -35,6 +36,8 @@ struct ref {
     void *blob;
     void (*free_blob)(void *);
     char *type, *key, *id; /* ITEM_DUE */
+    struct pool *grant;    /* ITEM_RESUME of a held row: where a place is kept for it */
+    struct pool *failed;   /* ITEM_OUTCOME: the dependency that gave no answer */
 };
 
 /* One unit taken in; what a batch is made of, and what is put back when a batch fails. */
@@ -89,8 +92,11 @@ struct shard {
     int64_t sweep_at_us;     /* next look for lost tickets */
     struct inflight *flight; /* ring of ledger rows on their way */
     size_t flight_head, flight_n, flight_cap;
-    int64_t pending_rows;     /* rows of this shard in pending, as committed */
-    char after_subject[1200]; /* resumption walks the open rows in chunks */
+    int64_t pending_rows; /* rows of this shard in pending, as committed */
+    int64_t held_rows;    /* of these, held by breakers and limits, as far as is known */
+    bool held_counted;    /* since the shard was opened */
+    int64_t by_state[PENDING_STATES]; /* of pending_rows */
+    char after_subject[1200];         /* resumption walks the open rows in chunks */
 };
 
 /* How a command left a batch, for the metric. */
@@ -174,6 +180,7 @@ struct dead_row {
 struct effect_start {
     struct item *it;
     void *effect;
+    struct call_slot slot; /* released when the batch goes back; the open effect's once it began */
 };
 
 /* What the inbox knew of a record's digest. */
@@ -269,6 +276,7 @@ struct open_effect {
     char *subject;
     uint8_t digest[16];
     int64_t t0_us;
+    struct call_slot slot;
 };
 
 struct engine {
@@ -297,6 +305,8 @@ struct engine {
     struct open_effect *effects;
     size_t neffects, effects_cap;
     uint64_t next_token;
+    struct gate *gate;
+    struct hold *hold;
     bool draining, kafka_down, producer_broken;
     int rebuilds; /* of the producer in a row, without a delivery: each waits longer */
     int64_t rebuild_at_us;
@@ -349,13 +359,36 @@ bool engine_healthy(struct engine *e, struct buf *why);
 void engine_gauges(struct engine *e);
 
 /* effect.c */
-uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, const uint8_t *digest);
+/* The slot becomes the effect's; 0 without memory. */
+uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, const uint8_t *digest,
+                     struct call_slot *slot);
 void effects_forget(struct engine *e);
 
 /* intake.c */
 bool intake_collect(struct pipe *p, struct batch *b);
 void intake_free(struct intake *in);
 void intake_put_back(struct pipe *p, struct batch *b);
+
+/* hold.c */
+struct waiting { /* what a command that may not go out becomes */
+    enum pending_state state;
+    int64_t due_ms;
+};
+must_check bool hold_open(struct engine *e, struct err *err);
+void hold_close(struct engine *e);
+/* May the effect that was decided go out? Otherwise row and out say how it waits. */
+bool hold_admits(struct batch *b, struct item *it, struct pending *row, struct call_slot *slot,
+                 struct waiting *out);
+/* An outcome that is none, of a dependency that is out of order: true, and the row is to wait. */
+bool hold_takes_back(struct batch *b, struct item *it, struct pending *row, struct waiting *out);
+void hold_committed(struct batch *b);      /* after the commit: what waits now */
+void hold_dropped(struct batch *b);        /* effects that were not begun give their places back */
+void hold_turn(struct engine *e);          /* probes, lets out what may go */
+void hold_shard_opened(struct shard *s);   /* counts what it holds */
+void hold_changed(struct engine *e);       /* a breaker moved: told at once */
+bool hold_has_room(const struct shard *s); /* more commands may come to wait */
+void hold_gauges(struct engine *e);
+bool is_ours(const struct pending *row); /* held by a breaker or a limit */
 
 /* shard.c */
 void shard_open(struct shard *s);
@@ -398,6 +431,7 @@ void lane_load(struct batch *b); /* queues the reads */
 void lane_commit(struct batch *b);
 void lane_write(struct batch *b, int op, const struct pending *row);
 const char *pending_state_name(enum pending_state s);
+enum pending_state pending_state_by_name(const char *s);
 
 /* settle.c */
 void settle_all(struct batch *b);
@@ -411,6 +445,7 @@ void message_ticket(struct batch *b, struct item *it, const struct pending *row,
 /* tier: the one it waits in; -1: until a time of its own. */
 void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,
                       int tier);
+void message_held(struct batch *b, struct item *it, const struct pending *row);
 void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts);
 /* Of a record, as columns keep them; p is NULL only when the batch has failed. */
 struct bytes message_headers_block(struct batch *b, const struct record *r);

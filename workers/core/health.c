@@ -28,21 +28,53 @@ bool engine_ready(struct engine *e, struct buf *why)
     return ready;
 }
 
+/* Read, but not taken up: as far as the client has heard of the log's end. */
+static double unread(struct engine *e, const struct shard *s)
+{
+    int64_t end = kafka_end(e->kafka, e->ops->topic, s->n);
+    return end > s->taken[0] ? (double)(end - s->taken[0]) : 0;
+}
+
+/* Due rows, outcomes and lanes that came free are refs until a batch takes them up. */
+static double waiting_refs(const struct shard *s)
+{
+    double n = 0;
+    for (const struct ref *r = s->refs; r; r = r->next)
+        n++;
+    return n;
+}
+
+static void pending_gauges(struct engine *e)
+{
+    double by_state[PENDING_STATES] = {0}, all = 0;
+    for (int i = 0; i < e->nshards; i++) {
+        if (!engine_owns(e, i))
+            continue;
+        all += (double)e->shards[i]->pending_rows;
+        for (int s = 0; s < PENDING_STATES; s++)
+            by_state[s] += (double)e->shards[i]->by_state[s];
+    }
+    metric_set(METRIC_PENDING, "all", all);
+    for (int s = 0; s < PENDING_STATES; s++)
+        metric_set(METRIC_PENDING, pending_state_name((enum pending_state)s), by_state[s]);
+}
+
 void engine_gauges(struct engine *e)
 {
-    double open = 0, flight = 0, pending = 0;
+    double open = 0, flight = 0, runnable = (double)e->neffects;
     for (int i = 0; i < e->nshards; i++) {
         if (!engine_owns(e, i))
             continue;
         open++;
         flight += (double)e->shards[i]->flight_n;
-        pending += (double)e->shards[i]->pending_rows;
+        runnable += unread(e, e->shards[i]) + waiting_refs(e->shards[i]);
     }
     auto_buf struct buf why;
     buf_init(&why, 4096);
     metric_set(METRIC_SHARDS, NULL, open);
     metric_set(METRIC_LEDGER_LAG, NULL, flight);
-    metric_set(METRIC_PENDING, "all", pending);
-    metric_set(METRIC_PENDING, "effect", (double)e->neffects);
+    metric_set(METRIC_RUNNABLE, NULL, runnable);
     metric_set(METRIC_READY, NULL, engine_ready(e, &why));
+    pending_gauges(e);
+    hold_gauges(e);
 }

@@ -193,7 +193,7 @@ bool intake_collect(struct pipe *p, struct batch *b)
             for (size_t k = 0; k < p->nshards && b->nin < p->limit; k++) {
                 struct shard *s = p->shards[(k + (size_t)p->round_robin) % p->nshards];
                 size_t room = p->limit - b->nin;
-                if (shard_ready(s))
+                if (shard_ready(s) && hold_has_room(s))
                     (void)take_records(b, s, round || share > room ? room : share);
             }
         p->round_robin++;

@@ -402,6 +402,13 @@ void kafka_unassign(struct kafka *k)
         rd_kafka_assign(k->consumer, NULL);
 }
 
+int64_t kafka_end(struct kafka *k, const char *topic, int32_t partition)
+{
+    int64_t low = -1, high = -1;
+    bool known = !rd_kafka_get_watermark_offsets(k->consumer, topic, partition, &low, &high);
+    return known ? high : -1;
+}
+
 void kafka_store(struct kafka *k, const struct kafka_position *p, size_t n)
 {
     if (!n || k->leaving)

@@ -55,6 +55,8 @@ must_check bool kafka_assign(struct kafka *k, const struct kafka_position *p, si
 void kafka_unassign(struct kafka *k);
 /* For lag tools only: tells the group what is done, without waiting. */
 void kafka_store(struct kafka *k, const struct kafka_position *p, size_t n);
+/* The end of a partition that is being read, as the last fetch told it; -1: unknown. */
+int64_t kafka_end(struct kafka *k, const char *topic, int32_t partition);
 
 /* Produces one message; bytes are copied. partition -1: by key. tag comes back in `delivered`
  * unless it is 0. False when the local queue is full: try again after some deliveries. */

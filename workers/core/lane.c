@@ -16,7 +16,7 @@ const char *pending_state_name(enum pending_state s)
     return state_names[s];
 }
 
-static enum pending_state state_by_name(const char *s)
+enum pending_state pending_state_by_name(const char *s)
 {
     for (int i = 0; i < PENDING_STATES; i++)
         if (!strcmp(s, state_names[i]))
@@ -82,7 +82,7 @@ static void read_pending(struct arena *a, const PGresult *r, int i, struct lane 
     p->day = pg_day(r, i, 6);
     p->command_id = copied_text(a, r, i, 7);
     p->type = copied_text(a, r, i, 8);
-    p->state = state_by_name(pg_text(r, i, 9));
+    p->state = pending_state_by_name(pg_text(r, i, 9));
     p->compensating = pg_int8(r, i, 10);
     p->attempt = (int)pg_int8(r, i, 11);
     p->due_ms = pg_time(r, i, 12);
@@ -98,6 +98,8 @@ static void read_pending(struct arena *a, const PGresult *r, int i, struct lane 
     p->key = copied(a, pg_bytes(r, i, 22));
     p->headers = copied(a, pg_bytes(r, i, 23));
     p->value = copied(a, pg_bytes(r, i, 24));
+    p->held_by = p->held_was = copied_text(a, r, i, 25);
+    p->state_was = p->state;
 }
 
 static struct shard *shard_by_n(struct batch *b, int n)
@@ -277,6 +279,7 @@ static void commit_updates(struct batch *b, size_t n)
     COLUMN(a, b, LANE_UPDATE, OID_INT4, item_int4(a, p->attempt));
     COLUMN(a, b, LANE_UPDATE, OID_TIMESTAMPTZ, item_time(a, p->due_ms));
     put_failure(a, b, LANE_UPDATE);
+    COLUMN(a, b, LANE_UPDATE, OID_TEXT, item_text(a, p->held_by));
     args_int8(a, (int64_t)n);
     pg_query(b->pipe->pg, SQL_LANE_UPDATE, a, NULL, NULL);
 }
@@ -304,6 +307,7 @@ static void commit_inserts(struct batch *b)
     COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->key));
     COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->headers));
     COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->value));
+    COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->held_by));
     pg_query(b->pipe->pg, SQL_LANE_INSERT, a, NULL, NULL);
 }
 

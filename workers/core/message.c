@@ -319,6 +319,30 @@ static void put_key_str(struct buf *d, const char *key, const char *value)
         buf_str(d, "null");
 }
 
+void message_held(struct batch *b, struct item *it, const struct pending *row)
+{
+    auto_buf struct buf d;
+    buf_init(&d, MESSAGE_MAX);
+    buf_str(&d, "{");
+    put_key_str(&d, "commandId", it->cmd.id);
+    buf_str(&d, ",");
+    put_key_str(&d, "commandType", it->cmd.type);
+    buf_str(&d, ",");
+    put_key_str(&d, "reason", row->held_by);
+    buf_str(&d, ",");
+    put_key_str(&d, "message", "what it needs gives no answer; it is tried when it does");
+    buf_str(&d, "}");
+    if (!buf_ok(&d)) {
+        batch_fail(b, ERR_NO_MEMORY, "event");
+        return;
+    }
+    batch_event(b, it,
+                &(struct event_out){.type = "command.held",
+                                    .subject = it->cmd.subject,
+                                    .data = (const char *)d.p,
+                                    .data_n = d.n});
+}
+
 void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,
                       int tier)
 {

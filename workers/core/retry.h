@@ -19,6 +19,11 @@ extern const char *const tier_names[TIERS];
 
 enum on_death { DEATH_CONTINUE, DEATH_HOLD };
 
+/* What happens to a command while its dependency is out of order (ADR 0011): it is held, which
+ * costs no attempt; or, before it has begun, the worker refuses it, because its callers would
+ * rather be told at once than wait. */
+enum on_outage { OUTAGE_HOLD, OUTAGE_FAIL };
+
 /* Attempts and back-off of a command type (Q-11): the first try at once, then one more after each
  * delay; each delay must be one of tier_delay_ms. */
 struct policy {
@@ -27,6 +32,7 @@ struct policy {
     int64_t deadline_ms;                /* from acceptance; 0: none */
     bool until_deadline;                /* the last delay repeats until the deadline */
     enum on_death on_death;             /* what its death means for the followers */
+    enum on_outage on_outage;           /* configuration (fail_on_outage) may say FAIL too */
 };
 
 /* Every delay has a tier, and what repeats has an end. */

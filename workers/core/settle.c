@@ -111,6 +111,8 @@ static void open_row(struct batch *b, struct item *it, struct pending *row,
                   it); /* a scheduled row, or one that waited behind another subject, comes home */
     row->state = state;
     row->due_ms = due_ms;
+    if (state != PENDING_HELD)
+        row->held_by = NULL;
     lane_write(b, stays ? LANE_UPDATE : LANE_INSERT, row);
     l->rows += !stays;
     l->bytes += stays ? 0 : (int64_t)row->value.n;
@@ -237,6 +239,16 @@ static void retry(struct batch *b, struct item *it)
     metric_add(METRIC_RETRIES, in_tier ? tier_names[next.tier] : "timed", 1);
 }
 
+/* It waits for what is out of order or full. People hear of outages, not of a full house. */
+static void hold_back(struct batch *b, struct item *it, struct pending *row,
+                      const struct waiting *w)
+{
+    bool told = it->pending && it->pending->state == PENDING_HELD;
+    open_row(b, it, row, w->state, w->due_ms);
+    if (!told && w->state == PENDING_HELD && !strncmp(row->held_by, "breaker:", 8))
+        message_held(b, it, row);
+}
+
 static void start_effect(struct batch *b, struct item *it)
 {
     struct pending row = row_of(b, it);
@@ -247,14 +259,21 @@ static void start_effect(struct batch *b, struct item *it)
             remember(b, &row, &it->verdict.failure);
     }
     row.attempt = it->attempt;
+    struct call_slot slot = {0};
+    struct waiting waiting;
+    if (!hold_admits(b, it, &row, &slot, &waiting)) {
+        hold_back(b, it, &row, &waiting);
+        return;
+    }
     open_row(b, it, &row, PENDING_EFFECT, 0);
     struct effect_start *f = grown(b->effects, &b->effects_cap, b->neffects + 1, sizeof *f);
     if (!f) {
+        gate_release(&slot);
         batch_fail(b, ERR_NO_MEMORY, "effects");
         return;
     }
     b->effects = f;
-    f[b->neffects++] = (struct effect_start){.it = it, .effect = it->verdict.effect};
+    f[b->neffects++] = (struct effect_start){.it = it, .effect = it->verdict.effect, .slot = slot};
 }
 
 static void poll_later(struct batch *b, struct item *it)
@@ -470,7 +489,12 @@ static void settle_pending(struct batch *b, struct item *it)
         die(b, it, &expired);
         return;
     }
-    decide(b, it);
+    struct pending row = *it->pending;
+    struct waiting waiting;
+    if (hold_takes_back(b, it, &row, &waiting))
+        hold_back(b, it, &row, &waiting);
+    else
+        decide(b, it);
 }
 
 void settle_all(struct batch *b)

@@ -37,6 +37,8 @@ void ref_free(struct ref *r)
         return;
     if (r->blob)
         (r->free_blob ? r->free_blob : free)(r->blob);
+    if (r->grant)
+        r->grant->granted--;
     free(r->subject);
     free(r->type);
     free(r->key);
@@ -462,6 +464,7 @@ void shard_open(struct shard *s)
     shard_rewind(s);
     s->mark_written = s->republish_after = s->mark;
     s->sweep_at_us = clock_mono_us(s->e->clock) + SWEEP_US;
+    hold_shard_opened(s);
     read_unpublished(s, s->mark);
     if (s->e->ops->shard_opened)
         s->e->ops->shard_opened(s->e->worker, s->n);

@@ -147,6 +147,9 @@ struct outcome {
     int64_t poll_ms, retry_ms;
     int64_t rx_bytes, tx_bytes; /* totals of the peer when it was deleted; -1 unknown */
     const char *code, *message; /* of a failure: "provider.quota", plain words */
+    /* Of a failure: the provider is there and has answered, with "no" or "not now"; what failed is
+     * this request. Otherwise it gave no answer, or is out of order as a whole. */
+    bool answered;
 };
 
 /* One call of a driver: what an effect is once its plan is committed. */

@@ -111,6 +111,7 @@ struct world {
     struct deployment *deployment;
     const char *address; /* a free address; NULL: the pool is exhausted */
     bool key_in_use;     /* a live session has the start's client public key */
+    bool provider_out;   /* the start's provider is out of order, and its caller would not wait */
     const struct limits *limits;
     struct command_ref command; /* the command being decided */
 };

@@ -139,6 +139,10 @@ void session_start(struct world *w, const struct session_start *cmd, int64_t now
     }
     if (!user_may_start(w, now_ms, plan))
         return;
+    if (w->provider_out) {
+        refuse(plan, REFUSAL_PROVIDER_UNAVAILABLE);
+        return;
+    }
     bool full = w->deployment->instances >= w->deployment->capacity;
     const struct session *leaving = first_leaving(w);
     if ((full || !w->address) && !leaving) {

@@ -112,6 +112,13 @@ static struct outcome *outcome_copy(const struct outcome *o)
 
 static void start_waiting(struct drivers *d);
 
+/* A failure that the provider answered with is about the request; silence is about the provider. */
+static enum effect_sign sign_of(const struct outcome *o)
+{
+    bool silent = o->kind == OUTCOME_TRANSIENT || o->kind == OUTCOME_UNCERTAIN;
+    return silent && !o->answered ? EFFECT_NO_ANSWER : EFFECT_ANSWERED;
+}
+
 static void finish(struct run *r, const struct outcome *o)
 {
     struct drivers *d = r->all;
@@ -119,7 +126,7 @@ static void finish(struct run *r, const struct outcome *o)
     metric_observe(METRIC_EFFECT_SECONDS, d->rows[r->driver].type->name,
                    (double)(clock_mono_now_us() - r->t0_us) / 1e6);
     /* Without memory for a copy the outcome is unknown: a missing blob reads as uncertain. */
-    engine_effect_done(d->e, r->token, outcome_copy(o), NULL);
+    engine_effect_done(d->e, r->token, sign_of(o), outcome_copy(o), NULL);
     run_free(r);
 }
 
@@ -140,20 +147,32 @@ static void start(struct run *r)
     d->rows[r->driver].type->call(d->rows[r->driver].open, &r->call, on_done, r);
 }
 
+static struct run *first_waiting(struct drivers *d)
+{
+    struct run *r = d->waiting;
+    d->waiting = r->next;
+    if (!d->waiting)
+        d->waiting_end = &d->waiting;
+    return r;
+}
+
 static void start_waiting(struct drivers *d)
 {
-    while (d->waiting && d->running < d->running_max) {
-        struct run *r = d->waiting;
-        d->waiting = r->next;
-        if (!d->waiting)
-            d->waiting_end = &d->waiting;
-        if (engine_effect_live(d->e, r->token)) {
+    bool stopping = engine_draining(d->e);
+    while (d->waiting && (stopping || d->running < d->running_max)) {
+        struct run *r = first_waiting(d);
+        if (!stopping && engine_effect_live(d->e, r->token)) {
             start(r);
             continue;
         }
-        engine_effect_done(d->e, r->token, NULL, NULL);
+        engine_effect_abandon(d->e, r->token);
         run_free(r);
     }
+}
+
+void drivers_hand_back(struct drivers *d)
+{
+    start_waiting(d);
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -188,7 +207,7 @@ static void refuse(struct drivers *d, uint64_t token, enum outcome_kind kind, co
     struct outcome o = {
         .kind = kind, .rx_bytes = -1, .tx_bytes = -1, .code = code, .message = message};
     metric_add(METRIC_EFFECTS, result_names[kind], 1);
-    engine_effect_done(d->e, token, outcome_copy(&o), NULL);
+    engine_effect_done(d->e, token, sign_of(&o), outcome_copy(&o), NULL);
 }
 
 void drivers_call(struct drivers *d, const struct driver_call *c, uint64_t token)

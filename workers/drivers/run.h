@@ -14,6 +14,9 @@ void drivers_close(struct drivers **d);
 /* Starts the call; the outcome (a heap copy, blob of type struct outcome *) goes to
  * engine_effect_done(token). At most conf->effects_max run at once; the others wait in order. */
 void drivers_call(struct drivers *d, const struct driver_call *c, uint64_t token);
+/* Calls that wait their turn are handed back, here and from now on: their rows stay for whoever
+ * comes after us, who observes first. Calls under way go on. */
+void drivers_hand_back(struct drivers *d);
 /* The open driver and its type; NULL when there is none of that name. */
 struct driver *drivers_get(struct drivers *d, const char *name,
                            const struct driver_type **out_type);

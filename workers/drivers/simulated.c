@@ -141,7 +141,8 @@ static void answer(struct driver *d, struct call *c, const struct simulated_answ
                         .rx_bytes = -1,
                         .tx_bytes = -1,
                         .code = a->code,
-                        .message = a->message};
+                        .message = a->message,
+                        .answered = !a->silent};
     if (c->op != EFFECT_DELETE && (a->kind == OUTCOME_OK || a->kind == OUTCOME_PENDING)) {
         snprintf(instance, sizeof(instance), "simulated:%s", c->session_id);
         server_key(c->session_id, key);
@@ -159,7 +160,7 @@ static void answer(struct driver *d, struct call *c, const struct simulated_answ
 static void answer_err(struct driver *d, struct call *c, const struct err *err)
 {
     struct simulated_answer a = {
-        .kind = OUTCOME_TRANSIENT, .result = "failed", .message = err->message};
+        .kind = OUTCOME_TRANSIENT, .result = "failed", .message = err->message, .silent = true};
     enum err_class class = err_class(err->code);
     if (class == CLASS_UNCERTAIN) {
         a.kind = OUTCOME_UNCERTAIN;
@@ -193,6 +194,8 @@ static struct simulated_seen seen_in(const PGresult *rows, int row, bool creatin
 static struct simulated_answer answer_from(const struct call *c, const PGresult *rows, int row,
                                            int64_t now_ms)
 {
+    if (flag(rows, row, "down"))
+        return simulated_down();
     if (c->op == EFFECT_DELETE)
         return simulated_deleted(flag(rows, row, "removed"), flag(rows, row, "stuck"));
     struct simulated_seen seen = seen_in(rows, row, c->op == EFFECT_CREATE);

@@ -147,3 +147,11 @@ struct simulated_answer simulated_deleted(bool removed, bool stuck)
                        "profile stuck: not removed, as asked");
     return (struct simulated_answer){.kind = OUTCOME_OK, .result = removed ? "removed" : "absent"};
 }
+
+struct simulated_answer simulated_down(void)
+{
+    struct simulated_answer a = failure(OUTCOME_TRANSIENT, "down", ERR_PROVIDER_FAILED,
+                                        "the simulated provider is down, as asked");
+    a.silent = true;
+    return a;
+}

@@ -41,9 +41,11 @@ struct simulated_answer {
     const char *result;         /* one word for the ledger: "made", "exists", "quota" … */
     const char *code, *message; /* of a failure */
     int64_t poll_ms, retry_ms;
+    bool silent; /* no answer at all: the provider is out of order */
 };
 
 struct simulated_answer simulated_created(const struct simulated_profile *p, int attempt,
                                           const struct simulated_seen *seen, int64_t now_ms);
 struct simulated_answer simulated_observed(const struct simulated_seen *seen, int64_t now_ms);
 struct simulated_answer simulated_deleted(bool removed, bool stuck);
+struct simulated_answer simulated_down(void); /* an outage: of any call */

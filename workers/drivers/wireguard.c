@@ -182,13 +182,16 @@ static void answer_ok(const struct driver *d, const struct item *i)
     i->done(i->arg, &o);
 }
 
-static void answer_failed(const struct item *i, const struct err *why, bool uncertain)
+/* answered: the interface is there, and did not do this. */
+static void answer_failed(const struct item *i, const struct err *why, bool uncertain,
+                          bool answered)
 {
     struct outcome o = {.kind = OUTCOME_TRANSIENT,
                         .rx_bytes = -1,
                         .tx_bytes = -1,
                         .code = err_name(ERR_PROVIDER_FAILED),
-                        .message = why->message};
+                        .message = why->message,
+                        .answered = answered};
     if (uncertain) {
         o.kind = OUTCOME_UNCERTAIN;
         o.code = err_name(ERR_PROVIDER_TIMEOUT);
@@ -240,7 +243,7 @@ static void answer(const struct work *w, const struct item *i)
     else if (i->peers[0].there == (i->op != EFFECT_DELETE))
         answer_ok(w->d, i);
     else
-        answer_failed(i, w->why.code ? &w->why : &not_there, w->uncertain);
+        answer_failed(i, w->why.code ? &w->why : &not_there, w->uncertain, !w->why.code);
 }
 
 /* Ends the batch; the next one starts at once. */
@@ -459,7 +462,7 @@ static void on_turn(uv_idle_t *idle)
     queue_move(&d->refused, &refused);
     for (struct item *i; !d->closing && (i = queue_get(&refused)); free(i)) {
         if (i->refused.code)
-            answer_failed(i, &i->refused, false);
+            answer_failed(i, &i->refused, false, true);
         else
             answer_ok(d, i);
     }

@@ -130,6 +130,8 @@ static void start_session(struct provisioning *p, struct batch *b, struct item *
     struct session fresh = {0};
     struct plan plan;
     w.fresh = &fresh;
+    w.provider_out = engine_outage(p->resources.e, it,
+                                   cmd.driver ? cmd.driver : w.limits->default_driver);
     w.key_in_use = working_set_key_in_use(resources_of(b), cmd.client_public_key);
     session_start(&w, &cmd, batch_now_ms(b), &plan);
     if (fresh.id) {

@@ -51,6 +51,11 @@ static void decide(void *w, struct batch *b, struct item *it)
     provisioning_decide(w, b, it);
 }
 
+static void stopping(void *w)
+{
+    drivers_hand_back(((struct provisioning *)w)->drivers);
+}
+
 static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
 {
     (void)it;
@@ -79,6 +84,7 @@ int main(int argc, char **argv)
         .stream = resources_stream,
         .commit = resources_commit,
         .effect = start_effect,
+        .stopping = stopping,
         .shard_opened = shard_opened,
     };
     return worker_main(argc, argv, &ops);

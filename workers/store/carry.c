@@ -235,6 +235,9 @@ static void order_effect(struct working_set *ws, struct item *it, const struct p
         .resumed = it->resumed || it->attempt > 1,
     };
     v->effect = call;
+    v->dependency = s->driver;
+    const struct user_row *u = user_row_get(ws, s->user_id);
+    v->tenant = u && u->user.tenant ? u->user.tenant : it->cmd.tenant;
 }
 
 void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan)

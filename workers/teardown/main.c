@@ -95,6 +95,11 @@ static void decide(void *w, struct batch *b, struct item *it)
     carry_plan(resources_of(b), it, &plan);
 }
 
+static void stopping(void *w)
+{
+    drivers_hand_back(((struct teardown *)w)->drivers);
+}
+
 static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
 {
     (void)it;
@@ -115,6 +120,7 @@ int main(int argc, char **argv)
         .stream = resources_stream,
         .commit = resources_commit,
         .effect = start_effect,
+        .stopping = stopping,
     };
     return worker_main(argc, argv, &ops);
 }
