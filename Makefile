@@ -33,8 +33,8 @@ MAKEFLAGS += --no-print-directory
 # The check costs less than 0.1 s; a sub-make trusts its parent.
 goals = $(filter $(1),$(MAKECMDGOALS))
 NEEDS := $(if $(filter-out help clean down logs hooks test-bare layering,$(MAKECMDGOALS)),build \
-  $(if $(call goals,up demo test flow scenarios chaos chaos-short bench bench-check),run) \
-  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos chaos-short build-% hardening generators requirements),test) \
+  $(if $(call goals,up demo test flow scenarios chaos chaos-% sweep-short bench bench-check),run) \
+  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos chaos-% sweep-short build-% hardening generators requirements),test) \
   $(if $(call goals,tidy format),lint))
 ifneq ($(NEEDS),)
 ifeq ($(DRAWBRIDGE_BOOTSTRAPPED),)
@@ -103,7 +103,7 @@ logs: ## follows the logs of the stack
 # ---- tests. Each step is a target; `make test` runs them in order and adds them up. Tests link
 # with the testable build, so a step started in the release build hands over to it.
 TEST_STEPS := build-release build-testable build-clang hardening generators layering unit prop mutants flow scenarios \
-  san-unit san-scenarios fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) requirements
+  san-unit san-scenarios fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) sweep-short requirements
 test: ## everything: both compilers, layering, unit, prop, flow, scenarios, sanitizers, fuzz
 	@MAKE='$(MAKE)' BUILD=$(BUILD) tests/run $(TEST_STEPS)
 build-release: all bench-programs
@@ -125,10 +125,17 @@ prop: $(call tests_of,prop) ## property tests
 flow: $(call tests_of,flow) $(TOOLS)
 flow scenarios: all
 	@BUILD=$(BUILD) tests/run-pytest tests/$@ $(ARGS)
+chaos-mutants chaos-mutants-sample: all
+	@BUILD=$(BUILD) MUTANT_CC='$(CC) $(CPPFLAGS) $(C_FLAGS)' MUTANT_LD='$(CC) $(C_FLAGS) $(LD_FLAGS)' \
+	  MUTANT_LIBS='$(LIBS) $(PKG_LIBS)' tests/chaos/mutants/run $(if $(findstring sample,$@),--sample 3) $(ARGS)
 else
-unit prop flow scenarios:
+unit prop flow scenarios chaos-mutants chaos-mutants-sample:
 	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable $@
 endif
+sweep-short chaos-sweep: all
+	@BUILD=$(BUILD) tests/chaos/sweep $(if $(findstring short,$@),--short) $(ARGS)
+chaos-sweep: ## release workers killed at every (command, system call, N); ARGS=--only=user.put
+chaos-mutants: ## broken builds of the engine, each of which the fault script must give away
 mutants: ## broken copies of the domain, each of which the histories must notice
 	@tests/prop/mutants
 flow: ## real Kafka and PostgreSQL, one story per file (ARGS for pytest)
@@ -250,5 +257,6 @@ bench-programs: $(BENCHES)
 FORCE:
 .PHONY: help all demo up down logs test build-release build-testable build-clang hardening generators layering unit prop \
   flow scenarios san-unit fuzz fuzz-short fuzz-run chaos chaos-short requirements bench bench-check test-bare tidy \
+  chaos-mutants chaos-mutants-sample chaos-sweep sweep-short \
   format hooks install clean test-programs bench-programs FORCE
 -include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/tests -name '*.d' 2>/dev/null)
