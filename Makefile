@@ -136,8 +136,9 @@ sweep-short chaos-sweep: all
 	@BUILD=$(BUILD) tests/chaos/sweep $(if $(findstring short,$@),--short) $(ARGS)
 chaos-sweep: ## release workers killed at every (command, system call, N); ARGS=--only=user.put
 chaos-mutants: ## broken builds of the engine, each of which the fault script must give away
-mutants: ## broken copies of the domain, each of which the histories must notice
+mutants: ## broken copies of the domain and of the retry machinery, each of which the histories must notice
 	@tests/prop/mutants
+	@tests/prop/retry_mutants
 flow: ## real Kafka and PostgreSQL, one story per file (ARGS for pytest)
 scenarios: ## the acceptance scenarios, driven from outside
 san-unit:

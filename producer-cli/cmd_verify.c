@@ -152,7 +152,7 @@ static json_t *suspects(struct verification *v, const struct verify_rule *rule, 
     case VERIFY_LEDGER:
         return walk_ledger(v, rule, err);
     case VERIFY_SAMPLE:
-        return db_rows(v->db, rule->query, DB_PARAMS("100"), err);
+        return db_rows(v->db, rule->query, DB_PARAMS("0"), err);
     case VERIFY_STATE:
     case VERIFY_ALL:
         return db_rows(v->db, rule->query, DB_PARAMS(v->now), err);

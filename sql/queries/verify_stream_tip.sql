@@ -1,12 +1,12 @@
--- verify_stream_tip(percent int) -> subject, identity, detail
+-- verify_stream_tip(bytes bigint) -> subject, identity, detail
 -- The last event that a row names is in the ledger, with the row's number.
 WITH tip AS (
     SELECT 'user/' || id AS subject, sequence, event_consumer AS consumer, event_shard AS shard, event_seq AS seq
-    FROM users TABLESAMPLE SYSTEM (($1::int)::real)
+    FROM users TABLESAMPLE SYSTEM (verify_share('users', $1))
     UNION ALL SELECT 'session/' || id, sequence, event_consumer, event_shard, event_seq
-    FROM sessions TABLESAMPLE SYSTEM (($1::int)::real)
+    FROM sessions TABLESAMPLE SYSTEM (verify_share('sessions', $1))
     UNION ALL SELECT subject, sequence, event_consumer, event_shard, event_seq
-    FROM subject_stream TABLESAMPLE SYSTEM (($1::int)::real))
+    FROM subject_stream TABLESAMPLE SYSTEM (verify_share('subject_stream', $1)))
 SELECT t.subject, t.sequence::text AS identity,
        CASE WHEN t.seq IS NULL THEN format('sequence %s without an event', t.sequence)
             WHEN l.seq IS NULL THEN format('its event %s/%s/%s is not in the ledger', t.consumer, t.shard, t.seq)

@@ -9,6 +9,7 @@ import pytest
 
 from harness import checker
 from harness.client import new_id
+from harness.wait import until
 
 PATIENCE = "--patience=1s"
 
@@ -163,6 +164,62 @@ def test_people_read_a_table(scene, stack):
     assert "counter.deployment" in done.stdout and "ok" in done.stdout
 
 
+def findings_told(stack, since, rule=None):
+    """drawbridge.reconciler.finding events behind the ledger rows that were there at `since`."""
+    rows = stack.sql("SELECT convert_from(value, 'UTF8')::json AS data FROM ledger WHERE consumer = 'audit'"
+                     " AND type = 'drawbridge.reconciler.finding' AND at > %s ORDER BY at, seq", since)
+    return [r["data"] for r in rows if rule in (None, r["data"]["rule"])]
+
+
+def rounds(stack):
+    return stack.workers["audit"].metric("drawbridge_reconciler_rounds_total", result="complete")
+
+
+@pytest.fixture(scope="module")
+def quick(stack):
+    """Audit looks every second."""
+    with stack.different("audit", {"DRAWBRIDGE_RECONCILE_PERIOD": "1s"}):
+        yield stack
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("rule", ["counter.deployment", "inbox.open", "ledger.gapless", "lane.orphan",
+                                  "inbox.closed"])
+def test_the_reconciler_tells_within_a_minute_and_once(rule, scene, the_client, quick):
+    """P-15: while it runs, audit finds what was tampered with, says so once as an event that its schema
+    describes, keeps a gauge up as long as it is so, and has it in the audit trail."""
+    stack = quick
+    since = stack.value("SELECT coalesce(max(at), 'epoch') FROM ledger WHERE consumer = 'audit'")
+    audit = stack.workers["audit"]
+    breaks, mends = BROKEN[rule]
+    if rule == "ledger.gapless":  # of rows that come now
+        the_client.do(the_client.user_put(scene["user"]))
+        newest = ("consumer = 'provisioning' AND topic = 'drawbridge.events' AND at = (SELECT max(at) FROM"
+                  " ledger WHERE topic = 'drawbridge.events' AND subject = 'user/' || %(user)s) AND subject = 'user/'"
+                  " || %(user)s")
+        breaks, mends = ([f"UPDATE ledger SET seq = seq {sign} 1000000 WHERE {newest}"] for sign in "+-")
+    run(stack, breaks, scene)
+    began = time.monotonic()
+    try:
+        until(lambda: findings_told(stack, since, rule), 60, f"a finding of {rule}")
+        took = time.monotonic() - began
+        gauge = audit.metric("drawbridge_reconciler_findings", rule=rule)
+        before = rounds(stack)
+        until(lambda: rounds(stack) >= before + 3, 60, "three more rounds")
+        told_of = findings_told(stack, since, rule)
+    finally:
+        run(stack, mends, scene)
+    print(f"{rule}: told after {took:.1f} s")
+    assert gauge >= 1
+    subjects = [(f["subject"], f["detail"]) for f in told_of]
+    assert len(subjects) == len(set(subjects)), "told twice"
+    assert all(f["hint"] and f["firstSeenAt"] for f in told_of)
+    until(lambda: stack.sql("SELECT 1 FROM operational_event WHERE event_type = 'config.reconciler.finding'"
+                            " AND metadata ->> 'rule' = %s", rule), 20, "the audit trail")
+    if rule in ("counter.deployment", "inbox.open", "lane.orphan"):  # what is looked at in each round
+        until(lambda: audit.metric("drawbridge_reconciler_findings", rule=rule) == 0, 30, "the gauge")
+
+
 @pytest.mark.limit(240)
 def test_no_rule_is_broken_while_workers_are_killed_under_load(rough_stack):
     """Q-03 P-15: starts and stops of 1,500 sessions with kill -9 every second or two, and everything
@@ -171,8 +228,10 @@ def test_no_rule_is_broken_while_workers_are_killed_under_load(rough_stack):
 
     stack = rough_stack
     client = stack.client()
+    stack.env_extra["DRAWBRIDGE_RECONCILE_PERIOD"] = "1s"  # from its next start on
     traffic = Traffic(client, 1500, users=300, seed=11)
     traffic.make_users()
+    since = stack.value("SELECT clock_timestamp()")
     began = time.monotonic()
     looks, findings, ended = [], [], threading.Event()
 
@@ -196,7 +255,10 @@ def test_no_rule_is_broken_while_workers_are_killed_under_load(rough_stack):
     looker.join(120)
     print(f"{len(looks)} looks at up to {looks[-1]} rows, kills {dict(storm.kills)}, "
           f"{time.monotonic() - began:.0f} s")
+    del stack.env_extra["DRAWBRIDGE_RECONCILE_PERIOD"]
     assert findings == []
+    until(lambda: rounds(stack) > 0, 60, "a round of the reconciler")
+    assert findings_told(stack, since) == []
     assert sum(storm.kills.values()) >= 4 and looks[-1] > looks[0]
     code, document = verify(stack)
     assert (code, told(document)) == (0, [])

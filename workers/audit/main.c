@@ -1,5 +1,6 @@
 /* drawbridge-audit: events in, operational events and the audit stream out. */
 #include "audit/audit.h"
+#include "audit/reconciler.h"
 
 #include "core/envelope.h"
 #include "core/utf8.h"
@@ -12,6 +13,7 @@
 struct audit {
     struct engine *e;
     struct namings *namings;
+    struct reconciler *reconciler;
 };
 
 /* What a batch of events has come to. */
@@ -26,10 +28,12 @@ static void *open_worker(struct engine *e, struct err *err)
     struct audit *a = calloc(1, sizeof *a);
     if (a)
         a->namings = namings_load(err);
-    if (a && a->namings) {
+    if (a && a->namings && (a->reconciler = reconciler_new(e, err))) {
         a->e = e;
         return a;
     }
+    if (a)
+        namings_free(&a->namings);
     free(a);
     return NULL;
 }
@@ -37,8 +41,14 @@ static void *open_worker(struct engine *e, struct err *err)
 static void close_worker(void *w)
 {
     struct audit *a = w;
+    reconciler_free(&a->reconciler);
     namings_free(&a->namings);
     free(a);
+}
+
+static void tick(void *w)
+{
+    reconciler_tick(((struct audit *)w)->reconciler);
 }
 
 /* ---- what an event is ----------------------------------------------------------------------- */
@@ -331,7 +341,9 @@ static void record_stranger(struct batch *b, struct item *it)
 
 static void decide(void *w, struct batch *b, struct item *it)
 {
-    if (is_event(it, batch_now_ms(b)))
+    if (it->kind == ITEM_DUE)
+        reconciler_tell(b, it);
+    else if (is_event(it, batch_now_ms(b)))
         record_event(w, b, it);
     else
         record_stranger(b, it);
@@ -369,7 +381,7 @@ static bool commit(void *w, struct batch *b, bool last, struct err *err)
     return true;
 }
 
-static const char *const writes[] = {STREAM_TOPIC, NULL};
+static const char *const writes[] = {STREAM_TOPIC, "drawbridge.events", NULL};
 
 int main(int argc, char **argv)
 {
@@ -383,6 +395,7 @@ int main(int argc, char **argv)
         .load = load,
         .decide = decide,
         .commit = commit,
+        .tick = tick,
     };
     return worker_main(argc, argv, &ops);
 }

@@ -90,9 +90,10 @@ static void load_strays(struct batch *b)
 {
     struct args *a = batch_args(b);
     size_t n = 0;
+    bool plain = b->pipe->e->ops->plain_log; /* says nothing about what it reads */
     args_array(a, OID_TEXT);
     for (size_t i = 0; i < b->nitems; i++)
-        if (b->items[i].cmd.subject)
+        if (b->items[i].cmd.subject && (!plain || b->items[i].kind == ITEM_DUE))
             item_text(a, b->items[i].cmd.subject), n++;
     args_array_end(a);
     if (n)
@@ -110,8 +111,8 @@ static void send_reads(struct batch *b)
         if (b->locked || b->pipe->inbox_reads)
             load_inbox(b);
         b->pipe->inbox_reads -= b->pipe->inbox_reads > 0;
-        load_strays(b);
     }
+    load_strays(b);
     if (!e->ops->load(e->worker, b, b->locked, &err))
         batch_fail(b, err.code, err.message);
     b->state = BATCH_LOADING;

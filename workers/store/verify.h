@@ -15,7 +15,7 @@
 
 enum verify_scope {
     VERIFY_STATE,     /* (now) or no parameter: all rows that are open or live */
-    VERIFY_SAMPLE,    /* (percent): rows that stay; a share of them, or all */
+    VERIFY_SAMPLE,    /* (bytes): rows that stay; about so much of a table at random, 0: all */
     VERIFY_LEDGER,    /* (consumer[], shard[], after[], upto[]): rows of the ledger, in windows */
     VERIFY_ALL,       /* as STATE, but walks the whole ledger: only when asked for */
     VERIFY_POSITIONS, /* no query: Kafka's offsets against the shards' */
