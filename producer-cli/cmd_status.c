@@ -2,23 +2,15 @@
 #include "broker.h"
 #include "commands.h"
 #include "db.h"
+#include "screen.h"
+#include "signals.h"
 
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/topics.h"
 
 enum { WATCH_DEFAULT_MS = 2000, EVENTS_SHOWN = 5 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signal)
-{
-    (void)signal;
-    interrupted = 1;
-}
 
 /* ---- lag: end of the log less the shard's position ---- */
 
@@ -120,9 +112,8 @@ static const struct {
     const char *name;
     enum sql_id id;
 } parts[] = {
-    {"instances", SQL_STATUS_WORKERS},
-    {"pending", SQL_STATUS_PENDING},
-    {"deadLetters", SQL_STATUS_DEAD_LETTERS},
+    {"instances", SQL_STATUS_WORKERS}, {"pending", SQL_STATUS_PENDING},
+    {"breakers", SQL_STATUS_BREAKERS}, {"deadLetters", SQL_STATUS_DEAD_LETTERS},
     {"sessions", SQL_STATUS_SESSIONS},
 };
 
@@ -143,6 +134,36 @@ static json_int_t sum_of(const json_t *rows, const char *worker, bool up_only)
     return sum;
 }
 
+static json_int_t sum_of_kind(const json_t *rows, const char *worker, const char *kind)
+{
+    size_t i;
+    json_t *row;
+    json_int_t sum = 0;
+    json_array_foreach(rows, i, row)
+    {
+        const char *s = json_string_value(json_object_get(row, "worker"));
+        const char *k = json_string_value(json_object_get(row, "kind"));
+        if (s && k && !strcmp(s, worker) && !strcmp(k, kind))
+            sum += json_integer_value(json_object_get(row, "count"));
+    }
+    return sum;
+}
+
+/* What waits, by what it waits for; what nobody has taken yet could go on, too. Without the
+ * brokers nobody knows how much that is. */
+static void add_kinds(json_t *row, const json_t *pending)
+{
+    static const char *const kinds[] = {"waiting", "behind", "heldByBreaker", "heldOtherwise"};
+    const char *worker = json_string_value(json_object_get(row, "worker"));
+    const json_t *lag = json_object_get(row, "lag");
+    json_int_t runnable = sum_of_kind(pending, worker, "runnable");
+    json_object_set_new(row, "runnable",
+                        json_is_integer(lag) ? json_integer(runnable + json_integer_value(lag))
+                                             : json_null());
+    for (size_t i = 0; i < LEN(kinds); i++)
+        json_object_set_new(row, kinds[i], json_integer(sum_of_kind(pending, worker, kinds[i])));
+}
+
 static void add_sums(json_t *doc)
 {
     size_t i;
@@ -155,6 +176,7 @@ static void add_sums(json_t *doc)
         json_object_set_new(row, "state", json_string(up ? "up" : "down"));
         json_object_set_new(row, "pending",
                             json_integer(sum_of(json_object_get(doc, "pending"), worker, false)));
+        add_kinds(row, json_object_get(doc, "pending"));
         json_object_set_new(
             row, "deadLetters",
             json_integer(sum_of(json_object_get(doc, "deadLetters"), worker, false)));
@@ -200,7 +222,11 @@ static const struct column worker_columns[] = {
     {"shards", "SHARDS", FORMAT_NUMBER, 0},
     {"lag", "LAG", FORMAT_NUMBER, 0},
     {"tickets", "TIERS", FORMAT_NUMBER, 0},
-    {"pending", "PENDING", FORMAT_NUMBER, 0},
+    {"runnable", "RUNNABLE", FORMAT_NUMBER, 0},
+    {"waiting", "WAITING", FORMAT_NUMBER, 0},
+    {"behind", "BEHIND", FORMAT_NUMBER, 0},
+    {"heldByBreaker", "BREAKER", FORMAT_NUMBER, 0},
+    {"heldOtherwise", "HELD", FORMAT_NUMBER, 0},
     {"deadLetters", "DEAD", FORMAT_NUMBER, 0},
     {"unpublished", "UNPUBLISHED", FORMAT_NUMBER, 0},
     {0},
@@ -217,9 +243,13 @@ static const struct column instance_columns[] = {
     {0},
 };
 static const struct column pending_columns[] = {
-    {"worker", "PENDING IN", FORMAT_TEXT, 0}, {"state", "STATE", FORMAT_STATUS, 0},
-    {"count", "COMMANDS", FORMAT_NUMBER, 0},  {"oldest", "OLDEST", FORMAT_AGO, 0},
-    {"next", "NEXT DUE", FORMAT_AGO, 0},      {0},
+    {"worker", "PENDING IN", FORMAT_TEXT, 0},
+    {"state", "STATE", FORMAT_STATUS, 0},
+    {"by", "WAITS FOR", FORMAT_TEXT, 48},
+    {"count", "COMMANDS", FORMAT_NUMBER, 0},
+    {"oldest", "OLDEST", FORMAT_AGO, 0},
+    {"next", "NEXT DUE", FORMAT_AGO, 0},
+    {0},
 };
 static const struct column event_columns[] = {
     {"time", "LAST EVENTS", FORMAT_TIME, 0},
@@ -263,14 +293,25 @@ static void put_sessions(struct out *o, const json_t *rows)
     out_line(o, STYLE_PLAIN, "%s", json_array_size(rows) ? "" : "none is live");
 }
 
+static void put_breakers(struct out *o, const json_t *rows)
+{
+    if (!json_array_size(rows))
+        return;
+    fputc('\n', o->to);
+    breakers_table(o, rows);
+}
+
 static void status_people(struct cli *cli, const json_t *doc)
 {
     struct out *o = &cli->out;
     o->now_ms = clock_wall_ms();
+    if (line_has(&cli->line, "watch"))
+        out_line(o, STYLE_DIM, "%s", json_string_value(json_object_get(doc, "at")));
     out_table(o, json_object_get(doc, "workers"), worker_columns);
     put_capacity(o, json_object_get(doc, "capacity"));
     put_sessions(o, json_object_get(doc, "sessions"));
     put_table(o, json_object_get(doc, "pending"), pending_columns);
+    put_breakers(o, json_object_get(doc, "breakers"));
     put_table(o, json_object_get(doc, "instances"), instance_columns);
     put_table(o, json_object_get(doc, "events"), event_columns);
 }
@@ -294,22 +335,37 @@ static int once(struct cli *cli)
     return cli_exit_code(cli, &why);
 }
 
+/* One picture; what fails meanwhile is told and looked at again. */
+static bool show(struct cli *cli, struct screen *screen, int *code)
+{
+    struct err err = {0};
+    if (cli->json) { /* for a program: a line per look */
+        *code = once(cli);
+        return !fflush(cli->out.to) && !ferror(cli->out.to);
+    }
+    FILE *to = cli->out.to, *page = screen_begin(screen, &err);
+    if (!page) {
+        *code = cli_fail(cli, &err);
+        return false;
+    }
+    cli->out.to = page;
+    *code = once(cli);
+    cli->out.to = to;
+    return screen_end(screen);
+}
+
 static int run_status(struct cli *cli)
 {
     int64_t every_ms = line_int(&cli->line, "watch", 0);
     int code = EXIT_DONE;
     if (!every_ms)
         return once(cli);
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    while (!interrupted && !ferror(cli->out.to)) {
-        if (cli->out.color)
-            fputs("\033[H\033[J", cli->out.to);
-        code = once(cli);
-        fflush(cli->out.to);
-        poll(NULL, 0, (int)every_ms);
-    }
+    struct screen screen;
+    screen_init(&screen, cli->out.to);
+    signals_watch();
+    while (!signals_stopped() && show(cli, &screen, &code))
+        (void)signals_wait(every_ms);
+    screen_done(&screen);
     return code;
 }
 
@@ -325,10 +381,13 @@ static const struct example status_examples[] = {
 
 const struct action status_actions[] = {
     {"status", NULL, NULL, 0, 0, "Shows workers, lag, what waits, dead letters, capacity",
-     "LAG counts commands that no worker has taken yet, TIERS tickets of retries that wait, "
-     "PENDING "
-     "commands that are under way, DEAD those that gave up, UNPUBLISHED events that are committed "
-     "and not yet on the stream. A worker is up when it was seen within 15 s.",
+     "LAG counts commands that no worker has taken yet, TIERS tickets of retries that wait. "
+     "RUNNABLE is LAG and what is under way or due: more workers help there. WAITING is not due "
+     "yet, "
+     "BEHIND waits in a lane for a command of the same resource, BREAKER for a provider that gives "
+     "no answer, HELD for a limit, a dead letter or a person, DEAD gave up. UNPUBLISHED counts "
+     "events that are committed and not yet on the stream. A worker is up when it was seen within "
+     "15 s. With --watch and --json there is one line per look.",
      status_options, status_examples, run_status},
     {0},
 };

@@ -14,9 +14,13 @@ extern const struct action dlq_replay_actions[];
 extern const struct action dlq_change_actions[];
 extern const struct action trace_actions[];
 extern const struct action status_actions[];
+extern const struct action breaker_actions[];
 extern const struct action capacity_actions[];
 extern const struct action topics_actions[];
 extern const struct action migrate_actions[];
 extern const struct action doctor_actions[];
 extern const struct action config_actions[];
 extern const struct action verify_actions[];
+
+/* The rows of status_breakers, for people. */
+void breakers_table(struct out *o, const json_t *rows);

@@ -18,6 +18,7 @@ static const struct action *const groups[] = {
     dlq_change_actions,
     trace_actions,
     status_actions,
+    breaker_actions,
     capacity_actions,
     topics_actions,
     migrate_actions,

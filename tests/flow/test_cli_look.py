@@ -38,7 +38,8 @@ def put_user(bare, ident, active=True, name=None):
 @pytest.fixture(autouse=True)
 def clean(bare):
     yield
-    bare.sql("TRUNCATE users, sessions, dead_letter, pending, worker_instance, client_config")
+    bare.sql("TRUNCATE users, sessions, dead_letter, pending, worker_instance, breaker,"
+             " client_config")
     bare.sql("UPDATE infrastructure_state SET capacity = 3")
 
 

@@ -1,6 +1,7 @@
 """Providers out of order, too busy, or flooded: breakers, budgets of retries, limits, back-pressure,
 and what people are told of it (Q-11, Q-13, Q-15, Q-16, S24). On the stack for rough tests, with short
 waits between probes."""
+import json
 import time
 
 import pytest
@@ -329,3 +330,57 @@ def test_retries_beyond_their_budget_are_late_and_not_lost(client, stack):
         mine = {c.data["sessionId"] for c in starts}
         made = [c for c in stack.calls() if c["session"] in mine and c["result"] == "made"]
         assert len(made) == 80
+
+
+@pytest.mark.limit(90)
+def test_status_and_metrics_tell_the_waiting_apart(client, stack):
+    """P-14 Q-13: runnable, waiting until due, behind a lane, held by a breaker, held otherwise and dead
+    are different numbers, equal to the rows; the breaker is shown with its state and next probe."""
+    names = people(client, 10)
+    provider(stack, "down")
+    starts = start_all(client, names)
+    until(lambda: held(stack) == 10, 20, lambda: f"{held(stack)} held")
+    behind = [client.publish(client.start_session(n, session=s.data["sessionId"]))
+              for n, s in zip(names, starts)]
+    later = [client.publish(client.user_put(n, headers={"drawbridge-not-before": future(600)}))
+             for n in names[:3]]
+    client.flush()
+    until(lambda: rows_by_state(stack) == {"held": 10, "follower": 10, "scheduled": 3}, 20,
+          lambda: str(rows_by_state(stack)))
+    dead = stack.value("SELECT count(*) FROM dead_letter WHERE consumer = 'provisioning'"
+                       " AND state = 'parked'")
+    shown = stack.cli("status", "--json")
+    assert shown.returncode == 0, shown.stderr
+    doc = json.loads(shown.stdout)
+    row, = [w for w in doc["workers"] if w["worker"] == "provisioning"]
+    assert (row["heldByBreaker"], row["behind"], row["waiting"], row["heldOtherwise"],
+            row["deadLetters"]) == (10, 10, 3, 0, dead)
+    assert row["runnable"] == row["lag"] == 0
+    shown_breaker, = [b for b in doc["breakers"] if b["worker"] == "provisioning"
+                      and b["dependency"] == "simulated"]
+    assert shown_breaker["state"] in ("open", "probing")
+    listed = stack.cli("breaker", "list")
+    assert listed.returncode == 0 and "simulated" in listed.stdout, listed.stderr
+    worker = stack.workers["provisioning"]
+    assert worker.metric("drawbridge_held", by="breaker") == 10
+    assert worker.metric("drawbridge_pending", state="follower") == 10
+    assert worker.metric("drawbridge_pending", state="scheduled") == 3
+    assert worker.metric("drawbridge_runnable") <= 1  # the canary
+    assert worker.metric("drawbridge_breaker_state", dependency="simulated") in (1, 2)
+    provider(stack, "up")
+    all_done(client, starts)
+    assert {e.outcome for e in client.outcomes(behind).values()} == {"refused"}
+    stack.clock_forward(700_000)
+    all_done(client, later)
+
+
+def rows_by_state(stack):
+    return {row["state"]: row["n"] for row in stack.sql(
+        "SELECT state, count(*) AS n FROM pending WHERE consumer = 'provisioning'"
+        " AND state NOT IN ('effect') GROUP BY state")}
+
+
+def future(seconds):
+    from harness.client import rfc3339
+
+    return rfc3339(time.time() + seconds)
