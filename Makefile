@@ -157,6 +157,7 @@ chaos: ## the storm, MINUTES (30) long, choices of SEED; ARGS for tests/chaos/ru
 	@BUILD=$(BUILD)/testable tests/chaos/run --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(ARGS)
 chaos-short:
 	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable all
+	@tests/run-pytest tests/chaos -q
 	@BUILD=$(BUILD)/testable tests/chaos/run --short
 requirements: ## which test shows which requirement
 	@tests/requirements tests/required-ids

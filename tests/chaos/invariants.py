@@ -40,8 +40,14 @@ class Reading:
         self.letters = {w: read_all(place.brokers, f"drawbridge.{w}.dlq", timeout=180)
                         for w in SHARDED}
         self.first = {}
+        self.looked_at = collections.Counter()  # how much the checks had before them
         for event in self.events:
             self.first.setdefault(event.id, event)
+        self.looked_at.update({
+            "records of commands": sum(map(len, self.topics.values())),
+            "events": len(self.first), "repeats of events": len(self.events) - len(self.first),
+            "audit records": len(self.audit), "dead letters": sum(map(len, self.letters.values())),
+            "ledger rows": place.value("SELECT count(*) FROM ledger")})
 
 
 def everything(place, traffic, reading, replayed=()):
@@ -117,6 +123,7 @@ def order(reading, reused, replayed):
         for subject, ends in lanes.items():
             for (_, a, first, one), (_, b, second, two) in zip(ends, ends[1:]):
                 # Events of one subject share a partition, so their places can be compared.
+                reading.looked_at["pairs of commands in order"] += one.partition == two.partition
                 if one.partition == two.partition and a > b:
                     yield f"{topic} {subject}: {second} ended before {first}: {two} {one}"
 

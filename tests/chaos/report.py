@@ -26,6 +26,7 @@ def show(result):
             print(f"  {name:28} NOT DONE: {why}")
         table("kills per window", [(w, result["kills"].get(w, 0)) for w in WINDOWS])
         table("kills at any place", sorted(result["random_kills"].items()))
+        table("looked at", sorted(result["looked_at"].items()))
         table("engine", sorted(result["engine"].items()))
         rows = []
         for what, seconds in sorted(result["recoveries"].items()):

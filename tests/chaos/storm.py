@@ -38,6 +38,7 @@ class Storm:
         self.keepers = [Keeper(place, w, random.Random(f"{chosen.seed} {w}"), self.kills,
                                self.windows) for w in ALL]
         self.replays = Replays(self)
+        self.looked_at = {}
         self.seconds_done = 0
         self.violations = []
 
@@ -209,6 +210,7 @@ class Storm:
     def check(self):
         self.tell("checking")
         reading = invariants.Reading(self.place)
+        self.looked_at = reading.looked_at
         self.violations += invariants.everything(self.place, self.traffic, reading,
                                                  set(self.replays.commands.values()))
         self.violations += [f"I1 F18: {p}" for p in self.replays.problems(reading)]
@@ -264,5 +266,5 @@ class Storm:
             "kills_by_worker": {f"{w} {n}": k for (w, n), k in self.kills.by_worker.items()},
             "engine": dict(engine), "recoveries": {k: [round(s, 2) for s in v]
                                                    for k, v in self.recoveries.items()},
-            "violations": self.violations,
+            "looked_at": dict(self.looked_at), "violations": self.violations,
         }

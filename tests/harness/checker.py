@@ -40,8 +40,7 @@ def unsettled(stack):
                 if at < 0:
                     continue
                 topic = topic_of(row["consumer"], tier)
-                high = reader.get_watermark_offsets(
-                    kafka.TopicPartition(topic, row["n"]), timeout=20)[1]
+                high = kafka.watermarks(reader, topic, row["n"])[1]
                 if at != high:
                     why.append(f"{topic}/{row['n']} read to {at} of {high}")
     finally:

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from . import schemas
@@ -133,6 +133,18 @@ def partitions_of(reader, topic):
     return sorted(meta.partitions)
 
 
+def watermarks(reader, topic, n, timeout=60):
+    """(first, next) offset of a partition; a leader that has just changed is asked again."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return reader.get_watermark_offsets(TopicPartition(topic, n), timeout=20)
+        except KafkaException as e:
+            if time.monotonic() > deadline:
+                raise Late(f"offsets of {topic}/{n}: {e}") from e
+            time.sleep(0.2)
+
+
 def read_all(brokers, topic, start=None, timeout=60):
     """Every record of a topic from its first offset (or {partition: offset}) to where it ended when
     this was called, in order per partition."""
@@ -140,7 +152,7 @@ def read_all(brokers, topic, start=None, timeout=60):
     try:
         ends, wanted = {}, []
         for n in partitions_of(reader, topic):
-            low, high = reader.get_watermark_offsets(TopicPartition(topic, n), timeout=20)
+            low, high = watermarks(reader, topic, n)
             first = max(low, (start or {}).get(n, low))
             if first < high:
                 ends[n] = high
@@ -189,8 +201,7 @@ class Client:
         self._reader = consumer(brokers)
         self.start = {}
         for n in partitions_of(self._reader, topic):
-            self.start[n] = self._reader.get_watermark_offsets(
-                TopicPartition(topic, n), timeout=20)[1]
+            self.start[n] = watermarks(self._reader, topic, n)[1]
         self._reader.assign([TopicPartition(topic, n, at) for n, at in self.start.items()])
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="events", daemon=True)
@@ -410,8 +421,7 @@ def problems_of_stream(events, reused=()):
 def end_offsets(brokers, topic):
     reader = consumer(brokers)
     try:
-        return {n: reader.get_watermark_offsets(TopicPartition(topic, n), timeout=20)[1]
-                for n in partitions_of(reader, topic)}
+        return {n: watermarks(reader, topic, n)[1] for n in partitions_of(reader, topic)}
     finally:
         reader.close()
 
