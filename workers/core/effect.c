@@ -45,7 +45,7 @@ static bool live(const struct open_effect *o)
 
 bool engine_effect_live(struct engine *e, uint64_t token)
 {
-    return live(find(e, token));
+    return live(find(e, token)) && !engine_stalled(e);
 }
 
 static void forget(struct engine *e, struct open_effect *o)

@@ -14,6 +14,8 @@
 
 #define SECOND_US 1000000
 #define MARK_US 200000
+#define STALL_US (5 * SECOND_US) /* half of a group's session: nobody else has our shards earlier */
+#define STALL_BACKOFF 5
 
 const struct conf *engine_conf(struct engine *e)
 {
@@ -344,10 +346,37 @@ static void on_idle(uv_idle_t *i)
     (void)i;
 }
 
+bool engine_stalled(const struct engine *e)
+{
+    return e->turn_us && clock_mono_now_us() - e->turn_us > STALL_US;
+}
+
+/* Frozen, suspended or starved for so long that another member may have had our shards meanwhile:
+ * nothing we remember counts, and no call that was decided then is made now (H33). The pause gives
+ * the group time to tell us that we are no longer in it. */
+static void forget_after_stall(struct engine *e)
+{
+    bool stalled = engine_stalled(e);
+    int64_t away_us = clock_mono_us(e->clock) - e->turn_us;
+    e->turn_us = clock_mono_us(e->clock);
+    if (!stalled)
+        return;
+    struct err err = {0};
+    (void)err_set(&err, ERR_PG_FENCED, "the process stood still for %lld ms",
+                  (long long)(away_us / 1000));
+    for (size_t i = 0; i < e->npipes; i++)
+        if (e->pipes[i].nshards) {
+            pipe_reset(&e->pipes[i], "stalled", &err);
+            if (e->pipes[i].resets < STALL_BACKOFF)
+                e->pipes[i].resets = STALL_BACKOFF;
+        }
+}
+
 static void turn(struct engine *e)
 {
     e->busy = false;
     clock_tick(e->clock);
+    forget_after_stall(e);
     kafka_serve(e->kafka);
     if (e->producer_broken)
         rebuild_producer(e);

@@ -199,7 +199,8 @@ void engine_effect_abandon(struct engine *e, uint64_t token);
 bool engine_outage(struct engine *e, const struct item *it, const char *dependency);
 bool engine_draining(const struct engine *e); /* nothing new is begun */
 /* Whether anybody still waits for it: a call that has not begun yet and whose shard was lost or
- * opened anew must not be made beside the one that takes its place (H33). */
+ * opened anew must not be made beside the one that takes its place, and neither must one be begun
+ * after the process stood still for as long as that may take (H33). */
 bool engine_effect_live(struct engine *e, uint64_t token);
 /* Work made from a row: becomes an ITEM_DUE of that shard. id: derived from the row and its
  * version. All strings are copied. */

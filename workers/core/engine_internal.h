@@ -316,6 +316,7 @@ struct engine {
     bool stopped;
     int64_t next_second_us, next_store_us, next_mark_us, next_heartbeat_us, partitions_day;
     int64_t partitions_at_us;
+    int64_t turn_us;       /* when the loop turned last */
     int64_t trouble_at_us; /* when the next one is told */
     uint64_t republished;
     size_t flight_bytes;           /* of messages produced and not acknowledged */
@@ -359,6 +360,7 @@ bool engine_healthy(struct engine *e, struct buf *why);
 void engine_gauges(struct engine *e);
 
 /* effect.c */
+bool engine_stalled(const struct engine *e); /* the loop has not turned for seconds */
 /* The slot becomes the effect's; 0 without memory. */
 uint64_t effect_open(struct engine *e, struct shard *s, const char *subject, const uint8_t *digest,
                      struct call_slot *slot);

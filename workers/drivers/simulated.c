@@ -23,6 +23,7 @@
 #define BATCH_CALLS_MAX 1000
 #define BATCHES_MAX 4 /* under way at once; what comes meanwhile makes larger batches */
 #define WAIT_US ((int64_t)10 * 1000 * 1000)
+#define LATE_US ((int64_t)5 * 1000 * 1000) /* half of a group's session */
 #define PORT 51820
 #define ADDRESS "203.0.113.1" /* RFC 5737: for documentation, leads nowhere */
 
@@ -395,6 +396,14 @@ static void wake(struct driver *d, int64_t now_us)
     queue_init(&due);
     queue_due(&d->asleep, now_us, &due);
     for (struct call *c; (c = queue_get(&due));) {
+        /* Woken late, because the process stood still: somebody else may have made, and even removed
+         * the instance since (H33). */
+        if (now_us - c->due_us > LATE_US) {
+            err_set(&c->err, ERR_PROVIDER_FAILED, "the call was not sent in time");
+            queue_put(&d->refused, c);
+            uv_idle_start(&d->turn, on_turn);
+            continue;
+        }
         c->due_us = now_us + WAIT_US;
         queue_put(&d->waiting[c->op], c);
     }
