@@ -44,6 +44,9 @@ class Place(Stack):
             if not self.binary(name).exists():
                 raise RuntimeError(f"no {self.binary(name)}: make TESTABLE=1 BUILD=build/testable all")
         (self.run / "log").mkdir()
+        # Copies, so that a build in the meantime changes nothing under a storm.
+        shutil.copytree(self.build / "bin", self.run / "program" / "bin")
+        self.build = self.run / "program"
         self.mount_disk()
         self.kafka_proxy = free_port()
         return ("--pg-tcp", "--kafka-proxy", str(self.kafka_proxy))

@@ -167,15 +167,26 @@ class Storm:
             self.place.wait_ready(keeper.worker, 60)
         self.recoveries["all workers ready after the storm"].append(time.monotonic() - began)
         try:
-            self.client.outcomes(self.client.sent, CALM_S)
+            self.all_end()
             self.end_replays()
             self.stop_sessions()
-            self.client.outcomes(self.client.sent, CALM_S)
+            self.all_end()
             checker.settle(self.place, CALM_S)
             self.audit_settled()
         except AssertionError as e:
             self.violations.append(f"I9: {e}")
         self.recoveries["everything ended after the storm"].append(time.monotonic() - began)
+
+    def all_end(self):
+        """Every command has an outcome. Now and then with a new consumer: this is not about ours."""
+        deadline = time.monotonic() + CALM_S
+        while True:
+            try:
+                return self.client.outcomes(self.client.sent, 20)
+            except Late:
+                if time.monotonic() > deadline:
+                    raise
+                self.client.follow_anew()
 
     def end_replays(self):
         """What was taken for replay has to arrive; sessions may begin anew with it."""
@@ -190,10 +201,10 @@ class Storm:
             live = self.place.sql("SELECT id, user_id FROM sessions WHERE status <> 'terminated'")
             if not live:
                 return
-            stops = [self.client.publish(self.client.stop_session(s["id"], s["user_id"], by=admin))
-                     for s in live]
+            for s in live:
+                self.client.publish(self.client.stop_session(s["id"], s["user_id"], by=admin))
             self.client.flush()
-            self.client.outcomes(stops, CALM_S)
+            self.all_end()
         left = self.place.sql("SELECT id, status, reason, profile, error_code FROM sessions"
                               " WHERE status <> 'terminated'")
         assert not left, f"sessions that cannot be stopped: {left[:5]}"

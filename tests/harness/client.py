@@ -203,7 +203,8 @@ class Client:
         for n in partitions_of(self._reader, topic):
             self.start[n] = watermarks(self._reader, topic, n)[1]
         self._reader.assign([TopicPartition(topic, n, at) for n, at in self.start.items()])
-        self._stop = threading.Event()
+        self._topic, self._next = topic, dict(self.start)
+        self._stop, self._anew = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="events", daemon=True)
         self._thread.start()
 
@@ -289,8 +290,21 @@ class Client:
 
     # ---- following
 
+    def follow_anew(self):
+        """With a new connection, from where the old one stopped: a consumer may stay silent after
+        its broker was killed."""
+        self._anew.set()
+
+    def _reconnect(self):
+        self._anew.clear()
+        self._reader.close()
+        self._reader = consumer(self.brokers)
+        self._reader.assign([TopicPartition(self._topic, n, at) for n, at in self._next.items()])
+
     def _follow(self):
         while not self._stop.is_set():
+            if self._anew.is_set():
+                self._reconnect()
             for message in self._reader.consume(500, timeout=0.1):
                 error = message.error()
                 if error:
@@ -298,6 +312,7 @@ class Client:
                         self._failed.append(str(error))
                     continue
                 event = Event(message)
+                self._next[event.partition] = event.offset + 1
                 with self._lock:
                     self.events.append(event)
                     if event.subject:
