@@ -1,6 +1,7 @@
 /* drawbridge-audit: events in, operational events and the audit stream out. */
 #include "audit/audit.h"
 #include "audit/reconciler.h"
+#include "audit/retention.h"
 
 #include "core/envelope.h"
 #include "core/utf8.h"
@@ -14,6 +15,7 @@ struct audit {
     struct engine *e;
     struct namings *namings;
     struct reconciler *reconciler;
+    struct retention retention;
 };
 
 /* What a batch of events has come to. */
@@ -30,6 +32,7 @@ static void *open_worker(struct engine *e, struct err *err)
         a->namings = namings_load(err);
     if (a && a->namings && (a->reconciler = reconciler_new(e, err))) {
         a->e = e;
+        retention_init(&a->retention, e);
         return a;
     }
     if (a)
@@ -42,13 +45,18 @@ static void close_worker(void *w)
 {
     struct audit *a = w;
     reconciler_free(&a->reconciler);
+    retention_done(&a->retention);
     namings_free(&a->namings);
     free(a);
 }
 
 static void tick(void *w)
 {
-    reconciler_tick(((struct audit *)w)->reconciler);
+    struct audit *a = w;
+    reconciler_tick(a->reconciler);
+    struct pg *pg = reconciler_pg(a->reconciler);
+    if (pg)
+        retention_tick(&a->retention, pg);
 }
 
 /* ---- what an event is ----------------------------------------------------------------------- */

@@ -83,6 +83,11 @@ void reconciler_free(struct reconciler **pr)
     free(r);
 }
 
+struct pg *reconciler_pg(struct reconciler *r)
+{
+    return r->owner && pg_is_up(r->pg) ? r->pg : NULL;
+}
+
 /* ---- the cut ------------------------------------------------------------------------------- */
 
 static int64_t max(int64_t a, int64_t b)

@@ -15,6 +15,9 @@ struct reconciler;
 /* NULL without memory. Works only while the engine owns shard 0. */
 struct reconciler *reconciler_new(struct engine *e, struct err *err);
 void reconciler_free(struct reconciler **r);
+/* Its connection, for whoever else has something to look after now and then; NULL: not the owner of
+ * shard 0, or no connection. */
+struct pg *reconciler_pg(struct reconciler *r);
 /* About once a second. */
 void reconciler_tick(struct reconciler *r);
 /* The event of a finding whose time has come (ITEM_DUE). */
