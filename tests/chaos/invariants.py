@@ -98,7 +98,8 @@ def applied_once(place, reading):
 
 def order(reading, reused, replayed):
     """Commands of one resource on one topic end in the order in which they stand there. Left out:
-    what was cancelled, invalid, scheduled or expired (that ends by itself) and what was replayed."""
+    what was cancelled, invalid, scheduled or expired (that ends by itself), what was replayed, and stops
+    of a session that is being ended already."""
     ended = {}
     for at, event in enumerate(reading.events):
         if event.outcome and event.causation:
@@ -118,6 +119,10 @@ def order(reading, reused, replayed):
             at, event = ended[id]
             if event.outcome == "cancelled" or (
                     event.outcome == "dead" and event.data.get("class") == "invalid"):
+                continue
+            # ADR 0006: the first stop is handed over to provisioning, which ends it when the session
+            # is gone; a second one meanwhile is refused at once.
+            if event.outcome == "refused" and event.data.get("code") == "session.terminating":
                 continue
             lanes.setdefault(record.subject, []).append((record.offset, at, id, event))
         for subject, ends in lanes.items():

@@ -74,6 +74,9 @@ def test_what_may_end_by_itself_is_left_out():
     assert found(commands, [ending(0, "b", "cancelled"), ending(1, "a")]) == []
     assert found(commands, [ending(0, "b", "dead", **{"class": "invalid"}), ending(1, "a")]) == []
     assert len(found(commands, [ending(0, "b", "dead", **{"class": "permanent"}), ending(1, "a")])) == 1
+    refused = ending(0, "b", "refused", code="session.terminating")
+    assert found(commands, [refused, ending(1, "a")]) == []
+    assert len(found(commands, [ending(0, "b", "refused", code="x"), ending(1, "a")])) == 1
     late = [command(0, "a", **{"drawbridge-not-before": "2026-11-21T00:00:00Z"}), command(1, "b")]
     assert found(late, [ending(0, "b"), ending(1, "a")]) == []
     assert found(commands, [ending(0, "b"), ending(1, "a")], replayed=["a"]) == []
