@@ -103,7 +103,7 @@ logs: ## follows the logs of the stack
 # ---- tests. Each step is a target; `make test` runs them in order and adds them up. Tests link
 # with the testable build, so a step started in the release build hands over to it.
 TEST_STEPS := build-release build-testable build-clang hardening generators layering unit prop mutants flow scenarios \
-  san-unit san-scenarios fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) sweep-short requirements
+  san-unit san-scenarios fuzz-short $(if $(wildcard tests/chaos/run),chaos-short) sweep-short chaos-mutants-sample requirements
 test: ## everything: both compilers, layering, unit, prop, flow, scenarios, sanitizers, fuzz
 	@MAKE='$(MAKE)' BUILD=$(BUILD) tests/run $(TEST_STEPS)
 build-release: all bench-programs

@@ -3,7 +3,7 @@ read, write (F1, Q-03): strace injects the signal, N counts per thread and per c
 the worker is started again, the command must end, and the checker must find nothing.
 
     tests/chaos/sweep                      every (command, call, N), until a run is not killed
-    tests/chaos/sweep --short [--seed N]   a sample within --seconds (60)
+    tests/chaos/sweep --short [--seed N]   a sample within --seconds (40)
     tests/chaos/sweep --only COMMAND       one of user.put user.remove session.start flaky session.stop
 
 In the long form the sweep begins twice for each command: with the worker at rest (the way of the
@@ -182,7 +182,7 @@ def sweep_all(sweep, commands):
 def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--short", action="store_true")
-    words.add_argument("--seconds", type=float, default=60)
+    words.add_argument("--seconds", type=float, default=40)
     words.add_argument("--seed", type=int)
     words.add_argument("--only", choices=list(COMMANDS))
     args = words.parse_args()
