@@ -5,6 +5,7 @@
 
 #include "core/failpoint.h"
 #include "core/metric.h"
+#include "core/watchdog.h"
 
 #include "version.h"
 
@@ -121,7 +122,7 @@ static void on_position_lost(void *arg, int32_t partition, const struct err *why
 {
     struct engine *e = arg;
     log_error(&e->cx, "shard.position_lost", KV_INT("shard", partition), KV_ERR(why));
-    engine_stop_with(e, 1);
+    engine_stop_with(e, 78); /* a restart does not bring the log back */
 }
 
 /* A topic or group that we may not use, a partition that cannot be read: waited out, but told. */
@@ -377,6 +378,7 @@ static void turn(struct engine *e)
     e->busy = false;
     clock_tick(e->clock);
     forget_after_stall(e);
+    watchdog_turned(clock_mono_us(e->clock));
     kafka_serve(e->kafka);
     if (e->producer_broken)
         rebuild_producer(e);
@@ -467,6 +469,7 @@ static bool wait_for_topics(struct engine *e, struct err *err)
         told = true;
         metric_set(METRIC_OUTAGE, "kafka", 1);
         uv_run(e->loop, UV_RUN_NOWAIT); /* signals and probes are served meanwhile */
+        watchdog_turned(clock_mono_now_us());
         if (e->stopped || e->draining)
             return err_set(err, ERR_KAFKA_FAILED, "stopped before the brokers answered");
     }

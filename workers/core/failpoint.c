@@ -4,6 +4,8 @@
 
 #ifdef DRAWBRIDGE_FAILPOINTS
 
+#include "core/clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -111,6 +113,14 @@ bool failpoint_due(const char *name)
     return p && p->passes + 1 == p->at;
 }
 
+/* To the end, whatever signals come. */
+static void block(int ms)
+{
+    int64_t until = clock_mono_now_us() + (int64_t)ms * 1000;
+    for (int64_t now; (now = clock_mono_now_us()) < until;)
+        (void)poll(NULL, 0, (int)((until - now + 999) / 1000));
+}
+
 void failpoint_pass(const char *name)
 {
     struct point *p = find(name);
@@ -120,7 +130,7 @@ void failpoint_pass(const char *name)
         [ACTION_KILL] = "kill", [ACTION_STOP] = "stop", [ACTION_SLEEP] = "sleep"};
     (void)dprintf(STDERR_FILENO, "failpoint %s pass %lu: %s\n", name, p->at, told[p->action]);
     if (p->action == ACTION_SLEEP)
-        (void)poll(NULL, 0, p->sleep_ms);
+        block(p->sleep_ms);
     else
         (void)raise(p->action == ACTION_KILL ? SIGKILL : SIGSTOP);
 }

@@ -249,8 +249,12 @@ static void on_counted(void *arg, const struct pg_failure *failure)
     e->busy = true;
 }
 
+/* Or the shards that had them are somebody else's now. */
 static bool any_rows(const struct engine *e)
 {
+    for (const struct pool *p = gate_first(e->gate); p; p = p->next)
+        if (p->held[WAIT_BREAKER] + p->held[WAIT_LIMIT])
+            return true;
     for (int i = 0; i < e->nshards; i++)
         if (e->shards[i] && e->shards[i]->state == SHARD_OPEN &&
             (e->shards[i]->pending_rows > 0 || e->shards[i]->held_rows))
@@ -338,8 +342,10 @@ static void on_asked(void *arg, const struct pg_failure *failure)
     struct asking *a = arg;
     a->p->asking = false;
     tell_failure(a->e, failure);
-    if (failure || !a->rows)
+    if (failure || !a->rows) {
         a->p->ask_at_us = clock_mono_us(a->e->clock) + ASK_AGAIN_US;
+        a->e->hold->count_at_us = 0;
+    }
     a->e->busy = true;
     free(a);
 }

@@ -42,7 +42,7 @@ static void position_lost(struct shard *s, const rd_kafka_message_t *m)
                   rd_kafka_topic_name(m->rkt), (int)m->partition, (long long)s->taken[0],
                   rd_kafka_message_errstr(m));
     log_error(&s->e->cx, "shard.position_lost", KV_INT("shard", s->n), KV_ERR(&err));
-    engine_stop_with(s->e, 1);
+    engine_stop_with(s->e, 78); /* a restart does not bring the log back */
 }
 
 /* The next message of a partition queue at or behind its position; NULL when there is none. What

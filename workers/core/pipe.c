@@ -54,7 +54,7 @@ static void on_open_row(void *arg, const PGresult *r)
         (void)err_set(&err, ERR_KAFKA_TOPICS, "the database knows %d of %zu shards", PQntuples(r),
                       p->nshards);
         log_error(&p->e->cx, "shards.unknown", KV_ERR(&err));
-        engine_stop_with(p->e, 1);
+        engine_stop_with(p->e, 78);
     }
 }
 

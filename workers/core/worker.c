@@ -7,6 +7,7 @@
 #include "core/metric.h"
 #include "core/schema.h"
 #include "core/secret.h"
+#include "core/watchdog.h"
 
 #include "version.h"
 
@@ -157,6 +158,7 @@ static int run(struct worker *w)
     watch_signals(w);
     if (!open_probe(w, &err) || !schema_load_all(&err))
         return fail(w, &err);
+    watchdog_start(w->conf.watchdog);
     w->engine = engine_new(&w->loop, &w->conf, w->ops, w->url, &err);
     if (!w->engine)
         return fail(w, &err);
