@@ -200,14 +200,26 @@ static bool message_steps(struct story *s, struct db *db, const char *digests, s
     return rows != NULL;
 }
 
-static void arrival_step(struct story *s, const json_t *row)
+/* When the publisher's clock says that it came in; not later than what then became of it (`then`),
+ * by the worker's clock. */
+static void arrival_step(struct story *s, const json_t *row, const char *then)
 {
-    if (!json_is_string(json_object_get(row, "recordAt")))
+    const json_t *sent = json_object_get(row, "recordAt"), *known = json_object_get(row, then);
+    if (!json_is_string(sent))
         return;
-    step_text(s, json_object_get(row, "recordAt"), "came in", text(row, "digest"),
+    bool ahead = strcmp(text(row, "recordAt"), text(row, then)) > 0;
+    step_text(s, ahead ? known : sent, "came in", text(row, "digest"),
               json_pack("{s:s, s:s}", "topic", text(row, "topic"), "worker", text(row, "worker")),
               "on %s [%" PRId64 "] at %" PRId64, short_topic(text(row, "topic")),
               number(row, "partition"), number(row, "offset"));
+}
+
+/* Before everything else: of what has one time, the arrival is first. */
+static void letter_arrivals(struct story *s, const json_t *letters)
+{
+    size_t i;
+    json_t *l;
+    json_array_foreach(letters, i, l) arrival_step(s, l, "diedAt");
 }
 
 static void letter_steps(struct story *s, const json_t *letters)
@@ -218,7 +230,6 @@ static void letter_steps(struct story *s, const json_t *letters)
     {
         int64_t id = number(l, "id");
         const char *digest = text(l, "digest"), *state = text(l, "state");
-        arrival_step(s, l);
         step_text(s, json_object_get(l, "diedAt"), "dead letter", digest,
                   json_pack("{s:I, s:s, s:s, s:s}", "letter", (json_int_t)id, "code",
                             text(l, "code"), "class", text(l, "class"), "workerVersion",
@@ -249,7 +260,7 @@ static bool open_steps(struct story *s, struct db *db, const char *digests, stru
     json_array_foreach(rows, i, row)
     {
         const char *due = text(row, "dueAt"), *held = text(row, "heldBy");
-        arrival_step(s, row);
+        arrival_step(s, row, "acceptedAt");
         step_text(s, at, "open", text(row, "digest"),
                   json_pack("{s:s, s:O}", "state", text(row, "state"), "attempt",
                             json_object_get(row, "attempt")),
@@ -391,6 +402,7 @@ static json_t *tell(struct db *db, const json_t *commands, const char *letter, s
         note_digest(&s, text(row, "digest"), text(row, "commandId"));
         note_edited(&s, row);
     }
+    letter_arrivals(&s, letters);
     if (!digests_param(&s, &all) || !message_steps(&s, db, (const char *)all.p, err))
         return NULL;
     letter_steps(&s, letters);
@@ -433,6 +445,15 @@ static enum out_style what_style(const char *what)
     return STYLE_PLAIN;
 }
 
+/* The beginning, and what an edit put behind it: "c2e52e58~e1". */
+static char *short_id(const char *id)
+{
+    const char *edit = strchr(id, '~');
+    char shown[COMMAND_WIDTH * 2];
+    snprintf(shown, sizeof shown, "%.8s%.12s", id, edit ? edit : "");
+    return text_clean(shown, COMMAND_WIDTH);
+}
+
 static void put_step(struct out *o, const json_t *row, bool several)
 {
     char gap[32] = "";
@@ -440,7 +461,7 @@ static void put_step(struct out *o, const json_t *row, bool several)
     size_t indent = TIME_WIDTH + 2 + GAP_WIDTH + 2 + WHAT_WIDTH + 2;
     buf_init_fixed(&b, gap, sizeof gap);
     out_ms_text(&b, json_object_get(row, "gapMs"));
-    auto_free char *command = text_clean(text(row, "command"), COMMAND_WIDTH);
+    auto_free char *command = short_id(text(row, "command"));
     out_text(o, STYLE_PLAIN, "%.12s  ", text(row, "at") + 11);
     out_text(o, STYLE_DIM, "%*s  ", GAP_WIDTH, gap);
     out_text(o, what_style(text(row, "what")), "%-*s  ", WHAT_WIDTH, text(row, "what"));

@@ -32,20 +32,28 @@ static int none(struct cli *cli, const char *word)
     return cli_fail(cli, &err);
 }
 
+/* What edits made of a command (<id>~e1) is the same command to whoever asks. */
+static bool same_command(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "~");
+    return n == strcspn(b, "~") && !strncmp(a, b, n);
+}
+
 /* A beginning that several commands share is no name; a subject's commands belong together. */
 static bool ambiguous(const char *word, const json_t *found)
 {
+    const char *first = json_string_value(json_object_get(json_array_get(found, 0), "commandId"));
     size_t i;
     json_t *row;
-    if (json_array_size(found) < 2)
-        return false;
     json_array_foreach(found, i, row)
     {
         const char *id = json_string_value(json_object_get(row, "commandId"));
+        if (!id || !first || same_command(first, id))
+            continue;
         const char *subject = json_string_value(json_object_get(row, "subject"));
         const char *slash = subject ? strchr(subject, '/') : NULL;
         bool about = subject && (!strcmp(subject, word) || (slash && !strcmp(slash + 1, word)));
-        if (!about && id && strcmp(id, word) != 0 && !strncmp(id, word, strlen(word)))
+        if (!about && !strncmp(id, word, strlen(word)))
             return true;
     }
     return false;

@@ -169,8 +169,9 @@ struct run {
     double allowed; /* tokens of the rate */
     int64_t filled_ms, looked_ms, told_ms, started_ms, last_sent_ms;
     int64_t sent_here;
-    json_t *counts; /* of replay_job_list, as last seen */
-    json_t *since;  /* the same when it was resumed after a stop; else NULL */
+    json_t *counts;  /* of replay_job_list, as last seen */
+    json_t *since;   /* the same when it was resumed after a stop; else NULL */
+    int64_t told[4]; /* what the last line of progress said */
     char why[TEXT_BYTES];
 };
 
@@ -309,6 +310,16 @@ static void put_eta(const struct run *r, char *out, size_t bytes)
         snprintf(out, bytes, "%s", left ? "" : ", waiting for outcomes");
 }
 
+/* Where there is no terminal a line comes only when there is something new. */
+static bool is_news(struct run *r)
+{
+    const int64_t now[] = {integer(r->counts, "sent"), integer(r->counts, "done"),
+                           integer(r->counts, "dead"), integer(r->counts, "open")};
+    bool news = memcmp(now, r->told, sizeof now) != 0;
+    memcpy(r->told, now, sizeof now);
+    return news;
+}
+
 static void tell(struct run *r, bool last)
 {
     struct out *o = &r->cli->say;
@@ -316,6 +327,8 @@ static void tell(struct run *r, bool last)
     int64_t now = mono_ms();
     bool terminal = o->width > 0 && o->color;
     if (r->cli->json || (!last && now - r->told_ms < (terminal ? LOOK_MS : TOLD_MS)))
+        return;
+    if (!is_news(r) && !terminal)
         return;
     r->told_ms = now;
     put_eta(r, eta, sizeof eta);
