@@ -1,13 +1,17 @@
--- lane_update(consumer text, shard int[], subject text[], pos bigint[], state text[], compensating boolean[], attempt int[], due_at timestamptz[], first_failed_at timestamptz[], error_code text[], error_class text[], error_message text[], held_by text[], rows bigint) -> guard void
+-- lane_update(consumer text, shard int[], subject text[], pos bigint[], digest bytea[], state text[], compensating boolean[], attempt int[], due_at timestamptz[], first_failed_at timestamptz[], error_code text[], error_class text[], error_message text[], held_by text[], expires_at timestamptz[], rows bigint) -> guard void
+-- held_by 'dead:': as in lane_insert.
 WITH changed AS (
     UPDATE pending p SET state = w.state, compensating = w.compensating, attempt = w.attempt, due_at = w.due_at,
            first_failed_at = w.first_failed_at, error_code = w.error_code, error_class = w.error_class,
-           error_message = w.error_message, held_by = w.held_by
-    FROM unnest($2::int[], $3::text[], $4::bigint[], $5::text[], $6::boolean[], $7::int[], $8::timestamptz[],
-                $9::timestamptz[], $10::text[], $11::text[], $12::text[],
-                $13::text[])
-         AS w (shard, subject, pos, state, compensating, attempt, due_at, first_failed_at, error_code, error_class,
-               error_message, held_by)
+           error_message = w.error_message, expires_at = w.expires_at,
+           held_by = CASE WHEN w.held_by = 'dead:'
+                          THEN 'dead:' || (SELECT max(d.id) FROM dead_letter d WHERE d.digest = w.digest)
+                          ELSE w.held_by END
+    FROM unnest($2::int[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::boolean[], $8::int[],
+                $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::text[],
+                $15::timestamptz[])
+         AS w (shard, subject, pos, digest, state, compensating, attempt, due_at, first_failed_at, error_code,
+               error_class, error_message, held_by, expires_at)
     WHERE p.consumer = $1 AND p.shard = w.shard AND p.subject = w.subject AND p.pos = w.pos
     RETURNING 1)
-SELECT guard((SELECT count(*) FROM changed), $14, 'DB002', 'pending')
+SELECT guard((SELECT count(*) FROM changed), $16, 'DB002', 'pending')

@@ -24,7 +24,9 @@ made AS (
     FROM w WHERE w.version = 1 ORDER BY w.id
     RETURNING 1),
 changed AS (
-    UPDATE sessions s SET status = w.status, reason = w.reason, cancelling = w.cancelling,
+    UPDATE sessions s SET status = w.status, reason = w.reason, cancelling = w.cancelling, driver = w.driver,
+        profile = w.profile, allowed_ips = w.allowed, dns_servers = w.dns, created_at = w.created,
+        idle_timeout_minutes = w.idle_minutes, start_digest = w.start,
         provider_instance_id = w.instance, public_ip_address = w.ip, vpn_port = w.port, server_endpoint = w.endpoint,
         server_public_key = w.server_key, client_public_key = w.client_key, client_ip_address = w.address,
         activated_at = w.activated, last_activity_at = w.activity, idle_at = w.idle_at,

@@ -89,6 +89,8 @@ def test_every_contract_is_a_message_on_the_channel_where_it_travels(document):
         for path in (ROOT / "schemas" / folder).glob("*.json"):
             schema = json.loads(path.read_text())
             name = path.name.removesuffix(".json")
-            assert carried[f"{kind}.{name}"] == [schema["x-drawbridge"]["topic"]]
+            topic = schema["x-drawbridge"]["topic"]
+            workers = ("provisioning", "teardown", "refresh") if "{worker}" in topic else ("",)
+            assert carried[f"{kind}.{name}"] == [topic.replace("{worker}", w) for w in workers]
             payload = document["components"]["messages"][f"{kind}.{name}"]["payload"]
             assert payload["schema"]["$ref"] == f"./{folder}/{name}.json"

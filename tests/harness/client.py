@@ -89,6 +89,7 @@ class Event:
     causation = property(lambda self: self.headers.get("ce_causationid"))
     correlation = property(lambda self: self.headers.get("ce_correlationid"))
     outcome = property(lambda self: self.headers.get("drawbridge-outcome"))
+    replay_of = property(lambda self: self.headers.get("drawbridge-replay-of"))
     time = property(lambda self: parse_time(self.headers["ce_time"]))
     data = property(lambda self: json.loads(self.value))
 
@@ -288,6 +289,16 @@ class Client:
                 "requestedBy": by or {"kind": "user", "id": user}}
         return Command("session.stop", data, user, f"session/{session}", id, headers=headers)
 
+    def control(self, kind, worker, shard, id=None, reason=None, by=None, **fields):
+        """What operators ask of the engine: lane.release, command.cancel, deadletter.edit, …"""
+        data = {"worker": worker, "shard": shard, **fields,
+                "requestedBy": by or {"kind": "admin", "id": "tests"}}
+        if reason:
+            data["reason"] = reason
+        subject = (f"deadletter/{data['deadLetterId']}" if "deadLetterId" in data
+                   else f"lane/{data['subject']}")
+        return Command(kind, data, worker, subject, id, topic=f"drawbridge.{worker}")
+
     # ---- following
 
     def follow_anew(self):
@@ -418,7 +429,7 @@ def problems_of_stream(events, reused=()):
             if event.outcome not in ("done", "refused", "cancelled", "dead"):
                 problems.append(f"no such outcome: {event}")
             if event.causation:
-                cause.setdefault(event.causation, []).append(event)
+                cause.setdefault((event.causation, event.replay_of), []).append(event)
         if event.subject and event.sequence is not None:
             if home.setdefault(event.subject, event.partition) != event.partition:
                 problems.append(f"{event.subject} is on two partitions: {event}")
@@ -427,7 +438,7 @@ def problems_of_stream(events, reused=()):
                 problems.append(f"{event.subject}: {event.sequence} after {before}: {event}")
             last[event.subject] = event.sequence
         problems += schemas.problems_of_event(event)
-    for id, ends in cause.items():
+    for (id, _), ends in cause.items():  # one for the command, and one for each replay of it
         if len(ends) > 1 and id not in reused:
             problems.append(f"command {id} has {len(ends)} outcomes: {ends}")
     return problems

@@ -233,7 +233,10 @@ class Stack:
         until(ready_or_gone, timeout, lambda: f"{name} ready; its log:\n{self.tail(name)}")
 
     def tail(self, name, lines=15):
-        text = (self.run / "log" / f"{name}.log").read_text(errors="backslashreplace")
+        log = self.run / "log" / f"{name}.log"
+        if not log.exists():  # the stack is closed already
+            return ""
+        text = log.read_text(errors="backslashreplace")
         return "\n".join(text.splitlines()[-lines:])
 
     def kill(self, name):

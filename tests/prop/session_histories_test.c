@@ -60,17 +60,18 @@ static void play_many(uint64_t seed, long n, struct model *sums)
     }
 }
 
-/* V-01 V-03 V-06 V-10 V-11 V-13 V-14 */
+/* V-01 V-03 V-06 V-10 V-11 V-13 V-14 Q-10 Q-12 */
 static void no_history_breaks_an_invariant(void **state)
 {
     static struct model sums;
     play_many((uint64_t)env_number("SEED", FIXED_SEED), env_number("HISTORIES", HISTORIES), &sums);
     printf("decisions %ld active %ld idle %ld superseded %ld waited %ld handed-over %ld "
-           "cancelled %ld failed %ld stuck %ld refused %ld removed %ld tombstones %ld resets %ld\n",
+           "cancelled %ld failed %ld stuck %ld refused %ld removed %ld tombstones %ld resets %ld "
+           "revived %ld given-up %ld\n",
            sums.seen.decisions, sums.seen.active, sums.seen.idle, sums.seen.superseded,
            sums.seen.laned, sums.seen.handed_over, sums.seen.cancelled, sums.seen.failed,
            sums.seen.stuck, sums.seen.refused, sums.seen.removed, sums.seen.tombstones,
-           sums.seen.resets);
+           sums.seen.resets, sums.seen.revived, sums.seen.given_up);
     /* Histories that never come by a corner prove nothing about it. */
     if (env_number("HISTORIES", HISTORIES) >= 1000) {
         const long *values = (const long *)&sums.seen;

@@ -128,15 +128,21 @@ static void check_accepted(struct model *m, const struct model_command *c)
 {
     const struct user *u = &m->users[c->user];
     int used = 0;
-    if (m->day[c->user] != user_day(m->now_ms))
+    /* One that begins anew has its place in the day's quota already. */
+    bool anew = m->sessions_before[c->session].id;
+    if (anew)
+        m->seen.revived++;
+    else if (m->day[c->user] != user_day(m->now_ms))
         m->accepted_today[c->user] = 0;
-    m->day[c->user] = user_day(m->now_ms);
-    m->accepted_today[c->user]++;
+    if (!anew) {
+        m->day[c->user] = user_day(m->now_ms);
+        m->accepted_today[c->user]++;
+    }
     for (int i = 0; i < MODEL_SESSIONS; i++)
         used += is_of(&m->sessions[i], u) && in_use(&m->sessions[i]);
     if (used > u->quota_concurrent)
         model_fault(m, "%s: %d sessions at a quota of %d", c->id, used, u->quota_concurrent);
-    if (m->accepted_today[c->user] > u->quota_per_day)
+    if (!anew && m->accepted_today[c->user] > u->quota_per_day)
         model_fault(m, "%s: more sessions in a day than allowed", c->id);
     if (m->deployment.instances > m->deployment.capacity)
         model_fault(m, "%s: started above the capacity", c->id);
@@ -171,10 +177,22 @@ static void count_seen(struct model *m, const struct session *s, enum session_st
     m->seen.tombstones += s->tombstone;
 }
 
+/* Only what failed, and only by its replay. */
+static bool begins_anew(const struct model *m, const struct session *s, const struct session *was)
+{
+    return m->replaying && was->id && was->status == SESSION_TERMINATED &&
+           was->reason == REASON_FAILED && s->status == SESSION_PROVISIONING &&
+           !strcmp(s->user_id, was->user_id);
+}
+
 /* Invariant 1. */
 static void check_transition(struct model *m, int i)
 {
     const struct session *s = &m->sessions[i], *was = &m->sessions_before[i];
+    if (begins_anew(m, s, was)) {
+        count_seen(m, s, was->status);
+        return;
+    }
     if (!was->id) {
         if (s->status != SESSION_PROVISIONING && !s->tombstone)
             model_fault(m, "%s begins as %s", s->id, session_status_name(s->status));

@@ -121,8 +121,10 @@ static void publish(struct model *m, struct model_command *c, const struct plan 
     for (size_t i = 0; i < plan->nevents; i++)
         if (plan->events[i].ends != END_NONE)
             end(m, plan->events[i].ended.id ? plan->events[i].ended.id : c->id);
-    if (plan->kind == PLAN_DEAD)
+    if (plan->kind == PLAN_DEAD) {
+        c->dead = true;
         end(m, c->id);
+    }
     for (size_t i = 0; i < plan->ncommands; i++) {
         struct session *s = plan->commands[i].session;
         struct model_command *stop =
@@ -198,6 +200,7 @@ static void settle_row(struct model *m, struct model_command *c, const struct pl
 
 void model_commit(struct model *m, struct model_command *c, const struct plan *plan)
 {
+    m->replaying = c->replay_of;
     m->seen.decisions++;
     m->seen.laned += plan->kind == PLAN_LANE;
     m->seen.handed_over += plan->kind == PLAN_HANDOVER;
@@ -222,7 +225,8 @@ void model_load(struct model *m, const struct model_command *c, struct model_loa
                             .deployment = &m->deployment,
                             .address = model_free_address(m),
                             .limits = &m->limits,
-                            .command = c->ref};
+                            .command = c->ref,
+                            .replay_of = c->replay_of ? c->replay_of->ref.digest : NULL};
     for (int i = 0; i < MODEL_SESSIONS; i++) {
         struct session *other = &m->sessions[i];
         if (other->id && other->status != SESSION_TERMINATED &&
@@ -268,6 +272,21 @@ void model_decide_again(struct model *m, struct model_row *r)
     } else {
         model_decide_first(m, r->command, &plan);
     }
+    model_commit(m, r->command, &plan);
+}
+
+void model_give_up(struct model *m, struct model_row *r, enum session_reason why)
+{
+    struct model_loaded l;
+    struct plan plan;
+    model_load(m, r->command, &l);
+    enum session_status was = l.w.session->status;
+    session_give_up(&l.w, why, "command.expired", "too late", m->now_ms, &plan);
+    if (plan.kind == PLAN_NONE && was == SESSION_PROVISIONING)
+        model_fault(m, "%s cannot be given up", r->command->id);
+    if (plan.kind == PLAN_NONE)
+        return;
+    m->seen.given_up++;
     model_commit(m, r->command, &plan);
 }
 

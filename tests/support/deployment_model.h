@@ -23,6 +23,8 @@ struct model_command {
     char id[16];
     int endings;
     int retries; /* of the creation */
+    bool dead;
+    const struct model_command *replay_of; /* the dead start that it is the replay of */
 };
 
 enum model_state { ROW_FREE, ROW_EFFECT, ROW_WAIT, ROW_FOLLOWER };
@@ -55,6 +57,7 @@ struct model {
     long next_pos;
     int pool;                   /* addresses */
     bool named[MODEL_SESSIONS]; /* in some start */
+    bool replaying;             /* what is decided now is a replay */
 
     /* The driver's world. */
     bool server[MODEL_SESSIONS];
@@ -69,7 +72,7 @@ struct model {
     char fault[256]; /* "": none */
     struct {
         long decisions, superseded, laned, handed_over, stuck, refused, cancelled, failed, removed,
-            active, idle, resets, tombstones;
+            active, idle, resets, tombstones, revived, given_up;
     } seen;
 };
 
@@ -97,6 +100,8 @@ void model_decide_again(struct model *m, struct model_row *r);
 void model_commit(struct model *m, struct model_command *c, const struct plan *plan);
 bool model_deliver_next(struct model *m, bool teardown);
 bool model_drain(struct model *m);
+/* The engine ends a start that waits between two tries: deadline, or called off. */
+void model_give_up(struct model *m, struct model_row *r, enum session_reason why);
 
 /* ---- what must hold: deployment_checks.c */
 void model_fault(struct model *m, const char *format, ...) __attribute__((format(printf, 2, 3)));

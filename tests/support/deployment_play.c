@@ -239,6 +239,32 @@ static void issue_stop(struct model *m)
     model_issue(m, MODEL_STOP, dice_percent(&m->dice, 90) ? owner : some_user(m), session);
 }
 
+/* A dead letter is taken in again: under its own id, or edited under a new one. */
+static void issue_replay(struct model *m)
+{
+    int from = m->ncommands ? dice_below(&m->dice, m->ncommands) : 0;
+    for (int i = 0; i < m->ncommands; i++) {
+        struct model_command *dead = &m->commands[(from + i) % m->ncommands];
+        if (dead->kind != MODEL_START || !dead->dead)
+            continue;
+        dead->dead = false; /* its letter is spent */
+        struct model_command *again = model_issue(m, MODEL_START, dead->user, dead->session);
+        again->replay_of = dead;
+        if (dice_percent(&m->dice, 60))
+            memcpy(again->ref.digest, dead->ref.digest, sizeof dead->ref.digest);
+        return;
+    }
+}
+
+static bool give_up(struct model *m)
+{
+    struct model_row *r = some_row(m, ROW_WAIT, false);
+    if (!r || r->command->kind != MODEL_START || r->compensating)
+        return false;
+    model_give_up(m, r, dice_percent(&m->dice, 50) ? REASON_FAILED : REASON_CANCELLED);
+    return true;
+}
+
 static void issue_put(struct model *m, int user)
 {
     struct model_command *c = model_issue(m, MODEL_PUT, user, 0);
@@ -254,8 +280,10 @@ static void people(struct model *m)
     int roll = dice_below(&m->dice, 100);
     if (m->ncommands > MODEL_COMMANDS / 2)
         return;
-    if (roll < 50)
+    if (roll < 40)
         issue_start(m);
+    else if (roll < 50)
+        issue_replay(m);
     else if (roll < 78)
         issue_stop(m);
     else if (roll < 96)
@@ -324,6 +352,8 @@ void model_step(struct model *m)
         sweep_idle(m);
     else if (roll < 97)
         change_capacity(m);
+    else if (roll < 98)
+        give_up(m);
     else if (roll < 99 && m->ncommands)
         repeat_outcome(m);
     else

@@ -84,6 +84,8 @@ void batch_free(struct batch **pb)
     free(b->foreign);
     free(b->dead);
     free(b->effects);
+    free(b->takes);
+    free(b->letter_ends);
     arena_free(&b->arena);
     free(b);
 }
@@ -93,7 +95,9 @@ static bool start_over(struct batch *b)
     drop_items(b);
     arena_reset(b->arena);
     b->nlane_writes = b->ninbox = b->nledger = b->nagain = b->nforeign = b->ndead = b->neffects = 0;
-    b->failed = b->two_step = false;
+    b->ntakes = b->nletter_ends = b->control_at = 0;
+    b->letter_write = (struct letter_write){0};
+    b->failed = b->two_step = b->replays = false;
     memset(b->ended, 0, sizeof b->ended);
     b->user = NULL;
     b->problems = NULL;
@@ -101,7 +105,8 @@ static bool start_over(struct batch *b)
     b->inbox = table_of_digests(b->arena, 64);
     b->seen = table_of_digests(b->arena, b->nin + 16);
     b->strays = table_new(b->arena, 64);
-    return b->lanes && b->inbox && b->seen && b->strays;
+    b->letters = table_new(b->arena, 16);
+    return b->lanes && b->inbox && b->seen && b->strays && b->letters;
 }
 
 void batch_fail(struct batch *b, enum err_code code, const char *what)
@@ -293,6 +298,25 @@ static void try_load(struct pipe *p)
     }
 }
 
+static bool parse(struct batch *b)
+{
+    if (start_over(b))
+        batch_parse(b);
+    else
+        batch_fail(b, ERR_NO_MEMORY, "batch");
+    return !b->failed;
+}
+
+/* A control command is alone in its batch: it acts on rows as they are committed, and what came
+ * before it has become rows by then. */
+static void parse_alone(struct pipe *p, struct batch *b)
+{
+    if (!parse(b) || !b->control_at || b->nin == 1)
+        return;
+    intake_cut(p, b, b->control_at > 1 ? b->control_at - 1 : 1);
+    (void)parse(b);
+}
+
 static void try_collect(struct pipe *p)
 {
     struct engine *e = p->e;
@@ -309,10 +333,7 @@ static void try_collect(struct pipe *p)
     FAILPOINT_IF(b->nin, "batch-taken");
     b->locked = p->lock_next;
     p->lock_next = false;
-    if (!start_over(b))
-        batch_fail(b, ERR_NO_MEMORY, "batch");
-    else
-        batch_parse(b);
+    parse_alone(p, b);
     if (!b->failed)
         batch_ask_lanes(b);
     if (!b->failed && !b->two_step)

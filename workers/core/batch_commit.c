@@ -60,18 +60,25 @@ static void commit_shards(struct batch *b)
     }
 }
 
+enum inbox_op { INBOX_CLOSE, INBOX_INSERT, INBOX_REOPEN, INBOX_OPS };
+
+static enum inbox_op inbox_op(const struct inbox_write *w)
+{
+    return w->reopen ? INBOX_REOPEN : w->insert ? INBOX_INSERT : INBOX_CLOSE;
+}
+
 #define INBOX_COLUMN(a, b, inserts, oid, put)                                                      \
     do {                                                                                           \
         args_array((a), (oid));                                                                    \
         for (size_t i_ = 0; i_ < (b)->ninbox; i_++) {                                              \
             const struct inbox_write *w = &(b)->inbox_writes[i_];                                  \
-            if (w->insert == (inserts))                                                            \
+            if ((int)inbox_op(w) == (int)(inserts))                                                \
                 put;                                                                               \
         }                                                                                          \
         args_array_end(a);                                                                         \
     } while (0)
 
-static void put_ending(struct args *a, struct batch *b, bool inserts)
+static void put_ending(struct args *a, struct batch *b, int inserts)
 {
     INBOX_COLUMN(a, b, inserts, OID_CHAR, item_char(a, w->outcome));
     INBOX_COLUMN(a, b, inserts, OID_INT4, item_int4(a, w->shard));
@@ -79,22 +86,37 @@ static void put_ending(struct args *a, struct batch *b, bool inserts)
     INBOX_COLUMN(a, b, inserts, OID_DATE, w->event_seq ? item_date(a, w->event_day) : item_null(a));
 }
 
+static void commit_reopened(struct batch *b)
+{
+    struct args *a = batch_args(b);
+    args_text(a, batch_consumer(b));
+    INBOX_COLUMN(a, b, INBOX_REOPEN, OID_DATE, item_date(a, w->day));
+    INBOX_COLUMN(a, b, INBOX_REOPEN, OID_BYTEA, item_bytes(a, (struct bytes){w->digest, 16}));
+    INBOX_COLUMN(a, b, INBOX_REOPEN, OID_BYTEA, item_bytes(a, (struct bytes){w->payload, 16}));
+    put_ending(a, b, INBOX_REOPEN);
+    args_date(a, day_of_ms(b->now_ms - b->pipe->e->conf->inbox_horizon));
+    pg_query(b->pipe->pg, SQL_INBOX_REOPEN, a, NULL, NULL);
+}
+
 static void commit_inbox(struct batch *b)
 {
-    size_t inserts = 0;
+    size_t count[INBOX_OPS] = {0};
     for (size_t i = 0; i < b->ninbox; i++)
-        inserts += b->inbox_writes[i].insert;
-    for (int insert = 1; insert >= 0; insert--) {
-        if (!(insert ? inserts : b->ninbox - inserts))
+        count[inbox_op(&b->inbox_writes[i])]++;
+    if (count[INBOX_REOPEN])
+        commit_reopened(b);
+    for (int insert = INBOX_INSERT; insert >= INBOX_CLOSE; insert--) {
+        if (!count[insert])
             continue;
         struct args *a = batch_args(b);
         args_text(a, batch_consumer(b));
         INBOX_COLUMN(a, b, insert, OID_DATE, item_date(a, w->day));
         INBOX_COLUMN(a, b, insert, OID_BYTEA, item_bytes(a, (struct bytes){w->digest, 16}));
-        if (insert)
+        if (insert == INBOX_INSERT)
             INBOX_COLUMN(a, b, insert, OID_BYTEA, item_bytes(a, (struct bytes){w->payload, 16}));
         put_ending(a, b, insert);
-        pg_query(b->pipe->pg, insert ? SQL_INBOX_ADD : SQL_INBOX_CLOSE, a, NULL, NULL);
+        pg_query(b->pipe->pg, insert == INBOX_INSERT ? SQL_INBOX_ADD : SQL_INBOX_CLOSE, a, NULL,
+                 NULL);
     }
 }
 
@@ -204,6 +226,7 @@ static void commit_dead(struct batch *b)
     DEAD_COLUMN(a, b, OID_BYTEA, item_bytes(a, message_headers_block(b, r)));
     DEAD_COLUMN(a, b, OID_BYTEA, item_bytes(a, r->value));
     DEAD_COLUMN(a, b, OID_TEXT, item_text(a, c->traceparent));
+    DEAD_COLUMN(a, b, OID_INT8, d->it->replay_of ? item_int8(a, d->it->replay_of) : item_null(a));
     pg_query(b->pipe->pg, SQL_DEAD_LETTER_ADD, a, NULL, NULL);
 }
 
@@ -280,10 +303,11 @@ void batch_commit(struct batch *b)
     FAILPOINT("commit-unsent");
     commit_shards(b);
     commit_inbox(b);
+    letter_commit(b);
+    commit_dead(b); /* before the lanes: what holds one is named by its number */
     lane_commit(b);
     bool ok = !e->ops->commit || e->ops->commit(e->worker, b, false, &err);
     commit_strays(b);
-    commit_dead(b);
     FAILPOINT_AFTER(pg_flush(b->pipe->pg), "commit-half-sent");
     commit_ledger(b);
     ok = ok && (!e->ops->commit || e->ops->commit(e->worker, b, true, &err));

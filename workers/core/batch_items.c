@@ -126,6 +126,8 @@ static void check_routing(struct item *it, struct problems *problems)
 static void check_type(struct batch *b, struct item *it, struct problems *problems)
 {
     it->type = type_of(b->pipe->e, it->cmd.type_short);
+    if (!it->type)
+        it->type = control_type_of(it->cmd.type_short);
     char name[96];
     snprintf(name, sizeof name, "commands/%s", it->cmd.type_short ? it->cmd.type_short : "");
     const struct schema *schema = it->type && !it->type->internal ? schema_find(name) : NULL;
@@ -142,8 +144,12 @@ static void check_type(struct batch *b, struct item *it, struct problems *proble
 
 #define HEADERS_BYTES_MAX 65536 /* each hop and each ticket carries them again */
 
-/* Envelope and schema: whatever fails here is invalid, with every problem found. */
-static void read_record(struct batch *b, struct item *it, const struct record *r)
+static bool record_is_nudge(const struct command *c)
+{
+    return c->type_short && !strcmp(c->type_short, NUDGE);
+}
+
+void batch_read_record(struct batch *b, struct item *it, const struct record *r)
 {
     it->cmd.record = r;
     struct problems *problems = problems_of(b);
@@ -151,7 +157,7 @@ static void read_record(struct batch *b, struct item *it, const struct record *r
         return;
     if (envelope_parse(b->arena, r, &it->cmd, problems)) {
         it->cmd.record = r;
-        if (!b->pipe->e->ops->plain_log)
+        if (!b->pipe->e->ops->plain_log && !record_is_nudge(&it->cmd))
             check_type(b, it, problems);
     }
     if (record_headers_bytes(r) > HEADERS_BYTES_MAX)
@@ -219,13 +225,13 @@ bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd)
     return ok || unreadable(p, cmd, r);
 }
 
-static void add_pending_item(struct batch *b, const struct intake *in, size_t index,
-                             struct pending *p)
+static struct item *add_pending_item(struct batch *b, const struct intake *in, size_t index,
+                                     struct pending *p)
 {
     /* A row that is due may be told of twice, by the timer and by the next reading of the table. */
     struct item *it = p->taken ? NULL : item_add(b, in, index);
     if (!it)
-        return;
+        return NULL;
     p->taken = true;
     it->pending = p;
     it->attempt = p->attempt;
@@ -235,16 +241,54 @@ static void add_pending_item(struct batch *b, const struct intake *in, size_t in
     if (in->poison)
         it->invalid = *in->poison;
     it->resumed = in->ref && in->ref->resumed;
+    it->replay_of = p->replay_of;
     it->decidable = item_of_pending(b, p, &it->cmd);
     it->type = type_of(b->pipe->e, it->cmd.type_short);
     if (it->decidable && it->type)
-        return;
+        return it;
     /* Taken up by a version that knows less: a dead letter, and not the end of the shard. */
     it->decidable = false;
     it->refused = REFUSED_FOR_GOOD;
     (void)err_set(&it->invalid, it->type ? ERR_INTERNAL : ERR_TYPE_UNKNOWN,
                   "%s was accepted once and cannot be read any more",
                   p->type ? p->type : "a command");
+    return it;
+}
+
+struct item *batch_call(struct batch *b, const struct intake *in, size_t index, struct pending *p,
+                        enum item_call call)
+{
+    struct item *it = add_pending_item(b, in, index, p);
+    if (!it)
+        return NULL;
+    it->kind = ITEM_RESUME;
+    it->call = call;
+    return it;
+}
+
+/* Too late, wherever it stands; but what is under way or being undone takes its course. */
+static void add_expired(struct batch *b, const struct intake *in, size_t index, struct pending *p)
+{
+    if (p && p->state != PENDING_EFFECT && !p->compensating && p->expires_ms &&
+        p->expires_ms <= b->now_ms)
+        (void)batch_call(b, in, index, p, CALL_EXPIRED);
+}
+
+/* The head waits for its next try, or is held by something else than its own death. */
+static bool can_be_nudged(const struct pending *head)
+{
+    bool waits =
+        head->state == PENDING_TIER || head->state == PENDING_TIMED ||
+        (head->state == PENDING_HELD && head->held_by && strncmp(head->held_by, "dead:", 5) != 0);
+    return waits && !head->compensating;
+}
+
+static void add_nudged(struct batch *b, const struct intake *in, size_t index, const char *subject)
+{
+    struct lane *l = lane_of(b, in->shard, subject);
+    struct pending *head = l ? lane_head(l) : NULL;
+    if (head && can_be_nudged(head))
+        (void)batch_call(b, in, index, head, CALL_NUDGED);
 }
 
 static void add_followers(struct batch *b, const struct intake *in, size_t index, struct lane *l)
@@ -255,7 +299,7 @@ static void add_followers(struct batch *b, const struct intake *in, size_t index
     /* One of them is refused: one at a time finds out which. */
     size_t most = in->refused ? 1 : l->nloaded;
     for (size_t i = 0; i < l->nloaded && i < most && l->loaded[i].state == PENDING_FOLLOWER; i++)
-        add_pending_item(b, in, index, &l->loaded[i]);
+        (void)add_pending_item(b, in, index, &l->loaded[i]);
 }
 
 /* What a ticket or ref means now that its row is known. An item that no longer fits its row is
@@ -270,11 +314,14 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
         add_followers(b, in, index, l);
         return;
     }
+    if (in->ref && in->ref->call == CALL_EXPIRED) {
+        add_expired(b, in, index, lane_row(l, digest));
+        return;
+    }
     struct pending *head = l->nloaded ? &l->loaded[0] : NULL;
-    for (struct scheduled *s = in->kind == ITEM_RESUME ? l->scheduled : NULL; s; s = s->next) {
-        if (memcmp(s->row.digest, digest, 16))
-            continue;
-        add_pending_item(b, in, index, &s->row);
+    struct pending *row = in->kind == ITEM_RESUME ? lane_row(l, digest) : NULL;
+    if (row && row->state == PENDING_SCHEDULED) {
+        (void)add_pending_item(b, in, index, row);
         return;
     }
     if (!head || memcmp(head->digest, digest, 16))
@@ -286,7 +333,7 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
                 (in->kind == ITEM_RESUME && !in->ref->grant &&
                  head->state == (in->ref->resumed ? PENDING_EFFECT : PENDING_TIMED));
     if (fits)
-        add_pending_item(b, in, index, head);
+        (void)add_pending_item(b, in, index, head);
 }
 
 static void add_due(struct batch *b, const struct intake *in, size_t index)
@@ -350,6 +397,41 @@ static void poison_record(struct item *it, const struct intake *in, const struct
     it->problems = NULL;
 }
 
+/* The place in a lane that the death of what is replayed may have left. */
+static void ask_held(struct batch *b, struct item *it)
+{
+    char *by = arena_printf(b->arena, "dead:%lld", (long long)it->replay_of);
+    struct lane *l = by ? lane_of(b, it->shard, by) : NULL;
+    if (!l)
+        batch_fail(b, ERR_NO_MEMORY, "lanes");
+    else
+        l->held_by = by;
+    b->replays = true;
+}
+
+/* What makes a record more than an ordinary command. */
+static void note_record(struct batch *b, struct item *it, size_t index)
+{
+    const char *token;
+    if (b->pipe->e->ops->plain_log)
+        return;
+    it->replay_of = letter_replay_of(it->cmd.record, &token);
+    if (it->replay_of)
+        ask_held(b, it);
+    if (record_is_nudge(&it->cmd) && it->decidable) {
+        it->nudge = true;
+        it->decidable = false; /* no command: nothing is loaded for it */
+        lane_ask(b, lane_of(b, it->shard, it->cmd.subject), false);
+        b->two_step = true;
+    }
+    if (!control_is(it))
+        return;
+    if (!b->control_at)
+        b->control_at = index + 1;
+    control_ask(b, it);
+    b->two_step = true;
+}
+
 void batch_parse(struct batch *b)
 {
     for (size_t i = 0; i < b->nin && !b->failed; i++) {
@@ -362,9 +444,10 @@ void batch_parse(struct batch *b)
         struct item *it = r ? item_add(b, in, i) : NULL;
         if (!it)
             return;
-        read_record(b, it, r);
+        batch_read_record(b, it, r);
         if (in->poison)
             poison_record(it, in, r);
+        note_record(b, it, i);
         struct lane *l = it->cmd.subject ? lane_of(b, in->shard, it->cmd.subject) : NULL;
         if (l)
             l->if_any = true;
@@ -389,10 +472,24 @@ void batch_ask_lanes(struct batch *b)
     }
 }
 
+static void add_record(struct batch *b, const struct intake *in, size_t index,
+                       const struct item *record)
+{
+    size_t at = b->nitems;
+    struct item *it = item_add(b, in, index);
+    if (!it || !record)
+        return;
+    *it = *record;
+    if (control_is(it))
+        control_resolve(b, in, index, at);
+    else if (it->nudge)
+        add_nudged(b, in, index, it->cmd.subject);
+}
+
 void batch_resolve(struct batch *b)
 {
-    if (b->nitems == b->nin)
-        return; /* nothing but records: they are items already, in order */
+    if (b->nitems == b->nin && !b->two_step)
+        return; /* nothing but commands: they are items already, in order */
     struct item *records = b->items;
     size_t nrecords = b->nitems, next = 0;
     b->items = NULL;
@@ -400,9 +497,7 @@ void batch_resolve(struct batch *b)
     for (size_t i = 0; i < b->nin && !b->failed; i++) {
         struct intake *in = &b->in[i];
         if (in->kind == ITEM_RECORD) {
-            struct item *it = item_add(b, in, i);
-            if (it && next < nrecords)
-                *it = records[next++];
+            add_record(b, in, i, next < nrecords ? &records[next++] : NULL);
         } else if (in->kind == ITEM_DUE) {
             add_due(b, in, i);
         } else if (in->ref) {

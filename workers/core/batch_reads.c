@@ -72,6 +72,8 @@ static void on_strays(void *arg, const PGresult *r)
     struct batch *b = arg;
     for (int i = 0; i < PQntuples(r) && !b->failed; i++) {
         const char *subject = pg_text(r, i, 0);
+        if (table_get(b->strays, subject, strlen(subject)))
+            continue; /* asked for by several items */
         struct stray *s = arena_get(b->arena, sizeof *s);
         if (!s || !(s->subject = arena_str(b->arena, subject)) ||
             !table_put(b->strays, subject, strlen(subject), s)) {
@@ -92,9 +94,14 @@ static void load_strays(struct batch *b)
     size_t n = 0;
     bool plain = b->pipe->e->ops->plain_log; /* says nothing about what it reads */
     args_array(a, OID_TEXT);
-    for (size_t i = 0; i < b->nitems; i++)
-        if (b->items[i].cmd.subject && (!plain || b->items[i].kind == ITEM_DUE))
-            item_text(a, b->items[i].cmd.subject), n++;
+    for (size_t i = 0; i < b->nitems; i++) {
+        const struct item *it = &b->items[i];
+        if (it->cmd.subject && (!plain || it->kind == ITEM_DUE))
+            item_text(a, it->cmd.subject), n++;
+        const char *letter = it->replay_of ? letter_subject(b, it->replay_of) : NULL;
+        if (letter)
+            item_text(a, letter), n++;
+    }
     args_array_end(a);
     if (n)
         pg_query(b->pipe->pg, SQL_STREAM_FIND, a, on_strays, b);
@@ -108,9 +115,10 @@ static void send_reads(struct batch *b)
     struct engine *e = b->pipe->e;
     struct err err = {0};
     if (!e->ops->plain_log) {
-        if (b->locked || b->pipe->inbox_reads)
+        if (b->locked || b->pipe->inbox_reads || b->replays)
             load_inbox(b);
         b->pipe->inbox_reads -= b->pipe->inbox_reads > 0;
+        letter_load(b);
     }
     load_strays(b);
     if (!e->ops->load(e->worker, b, b->locked, &err))

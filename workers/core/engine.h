@@ -47,6 +47,15 @@ enum item_kind {
     ITEM_DUE,      /* made by the worker from a row; blob is the worker's; no inbox, no pending */
 };
 
+/* Why the engine comes back to a row that waits, out of turn. A worker that cannot do it for this
+ * row answers VERDICT_NONE: the row stays as it is (but for one that is too late: it dies). */
+enum item_call {
+    CALL_NONE,
+    CALL_EXPIRED,   /* no further try: its deadline has passed */
+    CALL_CANCELLED, /* no further try: it was called off */
+    CALL_NUDGED,    /* somebody changed the resource: look whether it still has to wait */
+};
+
 enum pending_state {
     PENDING_EFFECT,
     PENDING_TIER,
@@ -70,12 +79,15 @@ struct pending {
     int attempt;
     int64_t due_ms, accepted_ms, first_failed_ms;
     const char *error_code, *error_class, *error_message;
+    const char *held_by; /* PENDING_HELD: "dead:<dead letter>", "breaker:<dependency>", … */
+    int64_t expires_ms;  /* looked for while it waits; 0: never */
+    int64_t replay_of;   /* the dead letter; 0: none */
     const char *topic;
     int32_t partition;
     int64_t record_offset, record_ms;
     struct bytes key, headers, value;
-    const char *held_by;          /* PENDING_HELD: what it waits for */
     bool taken;                   /* the engine's: an item of this batch already */
+    bool gone;                    /* the engine's: deleted by this batch */
     enum pending_state state_was; /* the engine's: as it was read */
     const char *held_was;         /* likewise */
 };
@@ -120,9 +132,15 @@ struct item {
     bool compensating, resumed;
     bool decidable; /* goes to ops->decide; load must fetch what it needs */
     bool no_inbox;  /* has no inbox row: not a command, or one without a usable id */
-    size_t intake;  /* the engine's: which unit of the batch it came from */
-    int refused;    /* the engine's: how often the database refused what came of it */
-    void *user;     /* the worker's own */
+    bool nudge;     /* the engine's: a record that is no command, only a reason to look at a lane */
+    enum item_call call;
+    int64_t replay_of;       /* dead letter that it is the replay of; 0: none */
+    const uint8_t *replayed; /* digest of that letter's command; NULL: none, or not known */
+    int64_t front_pos; /* the engine's: place at the head of its lane that it takes; 0: none */
+    size_t control;    /* the engine's: index + 1 of the control command it is handled by */
+    size_t intake;     /* the engine's: which unit of the batch it came from */
+    int refused;       /* the engine's: how often the database refused what came of it */
+    void *user;        /* the worker's own */
     struct verdict verdict;
     struct problems *problems; /* invalid: why */
     struct err invalid;
@@ -235,6 +253,7 @@ struct event_out {
     size_t data_n;
     const char *outcome;                /* NULL, or done|refused|cancelled|dead: it ends … */
     const struct command_name *command; /* … this command; NULL: the item's own */
+    bool nameless; /* the command's id is another's: it is no part of that one's biography */
 };
 /* Where the stream of a subject without a row stands: a row that is made now goes on from there.
  * NULL: nothing was ever said about it. */
@@ -244,6 +263,9 @@ const struct stream *batch_stray(struct batch *b, const char *subject);
  * is decided again: otherwise both would count from the same number. In commit(); false: no memory.
  */
 must_check bool batch_stray_end(struct batch *b, const char *subject, const struct stream *stream);
+/* The lane of a subject may have nothing to wait for any more: a start that was superseded, or
+ * stopped, waits for its next try. consumer: whose lane. The worker gets it as CALL_NUDGED. */
+void batch_nudge(struct batch *b, struct item *it, const char *consumer, const char *subject);
 void batch_event(struct batch *b, struct item *it, const struct event_out *e);
 
 /* A command for another worker; its id is derived from the item's command, type and subject. */

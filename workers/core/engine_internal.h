@@ -30,6 +30,7 @@ struct ref {
     enum item_kind kind;
     bool drain; /* the lane's first followers, whoever they are */
     bool resumed;
+    enum item_call call;
     char *subject;
     uint8_t digest[16];
     int64_t due_ms; /* when it fell due, for the not-before histogram; 0 unknown */
@@ -46,7 +47,7 @@ struct intake {
     struct shard *shard;
     rd_kafka_message_t *msg; /* record or ticket */
     struct ref *ref;
-    int position;      /* 0 main, 1.. tier: what its offset advances; -1 none */
+    int position;       /* 0 main, 1.. tier: what its offset advances; -1 none */
     struct err *poison; /* heap; the database refuses this one: dead-letter it */
     int refused;        /* how often: what is tried with it gets simpler each time */
 };
@@ -90,6 +91,7 @@ struct shard {
     int64_t timed_horizon_ms; /* rows due before this are in the heap */
     bool timed_loading;
     int64_t sweep_at_us;     /* next look for lost tickets */
+    int64_t expired_at_us;   /* next look for what is too late */
     struct inflight *flight; /* ring of ledger rows on their way */
     size_t flight_head, flight_n, flight_cap;
     int64_t pending_rows; /* rows of this shard in pending, as committed */
@@ -124,6 +126,39 @@ struct scheduled {
     struct pending row;
 };
 
+/* A dead letter that this batch has to do with. */
+struct letter {
+    int64_t id;
+    const char *consumer, *state, *token, *command_id, *type, *subject, *class;
+    int shard, edits;
+    const uint8_t *digest; /* NULL: it had no usable id */
+    int64_t job;
+    const char *replay_by, *replay_reason;
+    struct record record; /* when it was asked for whole; its headers parsed */
+    bool taken;           /* by an item of this batch */
+};
+
+struct letter_take {
+    int64_t id;
+    const char *token;
+    const uint8_t *digest; /* of the command that is taken in */
+};
+
+/* A replayed command has ended: by number, or (0) by the command's digest. */
+struct letter_end {
+    int64_t id;
+    const uint8_t *digest;
+    const char *outcome;
+};
+
+/* What a control command does to a letter. */
+struct letter_write {
+    const struct letter *letter;
+    bool edit; /* else: discard */
+    const char *by, *reason, *diff;
+    struct bytes headers, value;
+};
+
 /* A lane as this batch sees it. */
 struct lane {
     const char *subject;
@@ -132,13 +167,16 @@ struct lane {
     int64_t bytes;
     struct pending *loaded; /* the first few, in order */
     size_t nloaded;
-    struct scheduled *scheduled; /* scheduled rows of the subject that fell due */
-    bool asked, drain;           /* drain: up to DRAIN_MAX rows are wanted */
-    bool if_any;                 /* asked only if its shard has rows when the reads are sent */
-    bool drained;                /* its followers are items of this batch already */
-    bool blocked;                /* an open row stays at its head: nobody behind it may go */
-    bool wake;                   /* after commit: drain what is left */
+    struct scheduled *named; /* rows asked for one by one: scheduled, too late, held */
+    bool asked, drain, all;  /* drain: up to DRAIN_MAX rows are wanted; all: every one */
+    const char *held_by;     /* asked for whatever row is held by this, in any lane */
+    bool if_any;             /* asked only if its shard has rows when the reads are sent */
+    bool drained;            /* its followers are items of this batch already */
+    bool blocked;            /* an open row stays at its head: nobody behind it may go */
+    bool wake;               /* after commit: drain what is left */
 };
+
+#define NUDGE "lane.nudge" /* a record on a main topic that is no command: look at this lane */
 
 /* Changes of pending. */
 struct lane_write {
@@ -148,6 +186,7 @@ struct lane_write {
 
 struct inbox_write {
     bool insert;
+    bool reopen; /* of a replay: the row is there, dead, or has been dropped */
     uint8_t digest[16], payload[16];
     int64_t day;
     char outcome; /* 'o' open */
@@ -211,7 +250,14 @@ struct batch {
     int64_t pos_new[64][POSITIONS]; /* by the pipe's shard index */
     bool touched[64];
     int64_t seq_new[64];
-    struct table *lanes, *inbox, *seen, *strays;
+    struct table *lanes, *inbox, *seen, *strays, *letters;
+    size_t control_at; /* index + 1 of the first intake that is a control command; 0: none */
+    bool replays;      /* some item is a replay */
+    struct letter_take *takes;
+    size_t ntakes, takes_cap;
+    struct letter_end *letter_ends;
+    size_t nletter_ends, letter_ends_cap;
+    struct letter_write letter_write; /* a control command is alone in its batch */
     struct lane_write *lane_writes;
     size_t nlane_writes, lane_writes_cap;
     struct inbox_write *inbox_writes;
@@ -370,6 +416,8 @@ void effects_forget(struct engine *e);
 bool intake_collect(struct pipe *p, struct batch *b);
 void intake_free(struct intake *in);
 void intake_put_back(struct pipe *p, struct batch *b);
+/* Keeps the first n; the others go back, to be the next batch. */
+void intake_cut(struct pipe *p, struct batch *b, size_t n);
 
 /* hold.c */
 struct waiting { /* what a command that may not go out becomes */
@@ -416,6 +464,11 @@ void pipe_drop(struct pipe *p); /* forgets all batches and the backlog */
 void batch_parse(struct batch *b); /* before the reads: records become items, in order */
 void batch_ask_lanes(struct batch *b);
 void batch_resolve(struct batch *b); /* after the reads of lanes: so does everything else */
+/* Envelope and schema: whatever fails here is invalid, with every problem found. */
+void batch_read_record(struct batch *b, struct item *it, const struct record *r);
+/* A row becomes an item of its own, called for by `call`; NULL: it is one already. */
+struct item *batch_call(struct batch *b, const struct intake *in, size_t index, struct pending *p,
+                        enum item_call call);
 bool item_of_pending(struct batch *b, struct pending *p, struct command *cmd);
 
 /* batch_reads.c */
@@ -429,6 +482,11 @@ void batch_finish(struct batch *b); /* once it is committed: publish, wake, star
 /* lane.c */
 struct lane *lane_of(struct batch *b, struct shard *s, const char *subject);
 void lane_ask(struct batch *b, struct lane *l, bool drain);
+/* The row of a digest wherever it stands, loaded or named; NULL: there is none. */
+struct pending *lane_row(struct lane *l, const uint8_t *digest);
+struct pending *lane_head(struct lane *l); /* of what was loaded and is not gone; NULL: none */
+#define LANE_ROWS_MAX 1000
+#define LANE_BYTES_MAX (1024 * 1024)
 void lane_load(struct batch *b); /* queues the reads */
 void lane_commit(struct batch *b);
 void lane_write(struct batch *b, int op, const struct pending *row);
@@ -440,6 +498,30 @@ void settle_all(struct batch *b);
 void settle_inbox_close(struct batch *b, const struct command_name *c, char outcome,
                         const struct ledger_row *event);
 
+void settle_inbox_reopen(struct batch *b, const struct item *it);
+/* Ends a row that waits (CALL_…) for a control command; false: it cannot be, and is as it was. */
+bool settle_call(struct batch *b, struct item *it);
+
+/* letter.c: dead letters that are replayed, edited, discarded */
+int64_t letter_replay_of(const struct record *r, const char **out_token); /* 0: no replay */
+void letter_load(struct batch *b);                                        /* queues the read */
+struct letter *letter_of(struct batch *b, int64_t id);
+const char *letter_subject(struct batch *b, int64_t id); /* of its events: "deadletter/<id>" */
+/* The replay is taken in, and says so; false: it was before, or is none: dropped. */
+bool letter_take(struct batch *b, struct item *it);
+void letter_ended(struct batch *b, int64_t id, const uint8_t *digest, const char *outcome);
+void letter_commit(struct batch *b);
+
+/* control.c: what operators ask of the engine itself (ADR 0010) */
+const struct command_type *control_type_of(const char *name);   /* NULL: no control command */
+bool control_is(const struct item *it);                         /* a valid one */
+int32_t control_shard(const struct item *it, int nshards);      /* where it belongs */
+int64_t control_letter(const struct item *it, bool *out_whole); /* 0: none is meant */
+void control_ask(struct batch *b, struct item *it);             /* for rows, before the reads */
+/* The rows it is about become items behind it. */
+void control_resolve(struct batch *b, const struct intake *in, size_t index, size_t item);
+void control_settle(struct batch *b, struct item *it);
+
 /* message.c */
 struct ledger_row *ledger_add(struct batch *b, struct shard *s);
 struct stream *stream_of(struct batch *b, const char *subject);
@@ -448,6 +530,7 @@ void message_ticket(struct batch *b, struct item *it, const struct pending *row,
 void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,
                       int tier);
 void message_held(struct batch *b, struct item *it, const struct pending *row);
+void message_cancelled(struct batch *b, struct item *it); /* ends a command that waited */
 void message_dead(struct batch *b, struct item *it, const struct err *err, int attempts);
 /* Of a record, as columns keep them; p is NULL only when the batch has failed. */
 struct bytes message_headers_block(struct batch *b, const struct record *r);

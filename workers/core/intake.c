@@ -202,6 +202,20 @@ bool intake_collect(struct pipe *p, struct batch *b)
     return ok && b->nin;
 }
 
+void intake_cut(struct pipe *p, struct batch *b, size_t n)
+{
+    size_t kept = b->nin < n ? b->nin : n;
+    struct intake *all = b->in;
+    b->in += kept;
+    b->nin -= kept;
+    intake_put_back(p, b);
+    while (b->nin) /* no memory: the shard reads them again */
+        intake_free(&b->in[--b->nin]);
+    b->in = all;
+    b->nin = kept;
+    note_positions(p, b);
+}
+
 /* All that is in the connection's batches goes back, oldest first, before what is put back
  * already; positions return to what is committed. */
 void intake_put_back(struct pipe *p, struct batch *b)

@@ -55,6 +55,30 @@ void lane_ask(struct batch *b, struct lane *l, bool drain)
     l->drain |= drain;
 }
 
+struct pending *lane_row(struct lane *l, const uint8_t *digest)
+{
+    for (size_t i = 0; i < l->nloaded; i++)
+        if (!memcmp(l->loaded[i].digest, digest, 16))
+            return &l->loaded[i];
+    for (struct scheduled *s = l->named; s; s = s->next)
+        if (!memcmp(s->row.digest, digest, 16))
+            return &s->row;
+    return NULL;
+}
+
+struct pending *lane_head(struct lane *l)
+{
+    for (size_t i = 0; i < l->nloaded; i++)
+        if (!l->loaded[i].gone)
+            return &l->loaded[i];
+    return NULL;
+}
+
+static size_t rows_wanted(const struct lane *l)
+{
+    return l->all ? LANE_ROWS_MAX + 1 : l->drain ? DRAIN_MAX : 1;
+}
+
 /* ---- reading ------------------------------------------------------------------------------- */
 
 static struct bytes copied(struct arena *a, struct bytes b)
@@ -100,6 +124,8 @@ static void read_pending(struct arena *a, const PGresult *r, int i, struct lane 
     p->value = copied(a, pg_bytes(r, i, 24));
     p->held_by = p->held_was = copied_text(a, r, i, 25);
     p->state_was = p->state;
+    p->expires_ms = pg_time(r, i, 26);
+    p->replay_of = pg_int8(r, i, 27);
 }
 
 static struct shard *shard_by_n(struct batch *b, int n)
@@ -121,17 +147,17 @@ static void on_lanes(void *arg, const PGresult *r)
         l->rows = pg_int8(r, i, 2);
         l->bytes = pg_int8(r, i, 3);
         if (!l->loaded)
-            l->loaded = arena_array(b->arena, DRAIN_MAX, sizeof *l->loaded);
+            l->loaded = arena_array(b->arena, rows_wanted(l), sizeof *l->loaded);
         if (!l->loaded) {
             batch_fail(b, ERR_NO_MEMORY, "lanes");
             return;
         }
-        if (l->nloaded < DRAIN_MAX)
+        if (l->nloaded < rows_wanted(l))
             read_pending(b->arena, r, i, l, &l->loaded[l->nloaded++]);
     }
 }
 
-static void on_scheduled(void *arg, const PGresult *r)
+static void on_named(void *arg, const PGresult *r)
 {
     struct batch *b = arg;
     for (int i = 0; i < PQntuples(r) && !b->failed; i++) {
@@ -143,18 +169,22 @@ static void on_scheduled(void *arg, const PGresult *r)
             return;
         }
         read_pending(b->arena, r, i, l, &p->row);
-        p->next = l->scheduled;
-        l->scheduled = p;
+        if (lane_row(l, p->row.digest))
+            continue; /* asked for twice, or the head */
+        p->next = l->named;
+        l->named = p;
     }
 }
 
-static void load_scheduled(struct batch *b)
+/* A row that is due may be scheduled, and one that is too late stands anywhere in its lane. Of a
+ * lane that is asked for whole, what is scheduled belongs to it. */
+static void load_named(struct batch *b)
 {
     struct args *a = batch_args(b);
     size_t n = 0;
     args_text(a, b->pipe->e->ops->name);
-    for (int column = 0; column < 3; column++) {
-        args_array(a, column == 0 ? OID_INT4 : column == 1 ? OID_TEXT : OID_BYTEA);
+    for (int column = 0; column < 4; column++) {
+        args_array(a, column == 0 ? OID_INT4 : column == 2 ? OID_BYTEA : OID_TEXT);
         for (size_t i = 0; i < b->nin; i++) {
             const struct intake *in = &b->in[i];
             if (in->kind != ITEM_RESUME)
@@ -163,13 +193,29 @@ static void load_scheduled(struct batch *b)
                 item_int4(a, in->shard->n), n++;
             else if (column == 1)
                 item_text(a, in->ref->subject);
-            else
+            else if (column == 2)
                 item_bytes(a, (struct bytes){in->ref->digest, 16});
+            else
+                item_null(a);
+        }
+        for (size_t i = 0; i < table_count(b->lanes); i++) {
+            const struct lane *l = table_at(b->lanes, i)->value;
+            const char *held_by = l->held_by;
+            if (!l->all && !held_by)
+                continue;
+            if (column == 0)
+                item_int4(a, l->shard->n), n++;
+            else if (column == 1)
+                item_text(a, held_by ? NULL : l->subject);
+            else if (column == 2)
+                item_null(a);
+            else
+                item_text(a, held_by);
         }
         args_array_end(a);
     }
     if (n)
-        pg_query(b->pipe->pg, SQL_LANE_SCHEDULED, a, on_scheduled, b);
+        pg_query(b->pipe->pg, SQL_LANE_NAMED, a, on_named, b);
 }
 
 /* Rows that are committed, or will be by the batch ahead, which is decided before we read. */
@@ -203,13 +249,13 @@ void lane_load(struct batch *b)
             else if (column == 1)
                 item_text(a, l->subject);
             else
-                item_int4(a, l->drain ? DRAIN_MAX : 1);
+                item_int4(a, (int32_t)rows_wanted(l));
         }
         args_array_end(a);
     }
     if (n)
         pg_query(b->pipe->pg, SQL_LANE_FIND, a, on_lanes, b);
-    load_scheduled(b);
+    load_named(b);
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -260,6 +306,8 @@ static void put_failure(struct args *a, struct batch *b, int op)
     COLUMN(a, b, op, OID_TEXT, item_text(a, p->error_code));
     COLUMN(a, b, op, OID_TEXT, item_text(a, p->error_class));
     COLUMN(a, b, op, OID_TEXT, item_text(a, p->error_message));
+    COLUMN(a, b, op, OID_TEXT, item_text(a, p->state == PENDING_HELD ? p->held_by : NULL));
+    COLUMN(a, b, op, OID_TIMESTAMPTZ, item_time(a, p->expires_ms));
 }
 
 static void commit_deletes(struct batch *b, size_t n)
@@ -274,12 +322,12 @@ static void commit_updates(struct batch *b, size_t n)
 {
     struct args *a = batch_args(b);
     put_where(a, b, LANE_UPDATE);
+    COLUMN(a, b, LANE_UPDATE, OID_BYTEA, item_bytes(a, (struct bytes){p->digest, 16}));
     COLUMN(a, b, LANE_UPDATE, OID_TEXT, item_text(a, pending_state_name(p->state)));
     COLUMN(a, b, LANE_UPDATE, OID_BOOL, item_bool(a, p->compensating));
     COLUMN(a, b, LANE_UPDATE, OID_INT4, item_int4(a, p->attempt));
     COLUMN(a, b, LANE_UPDATE, OID_TIMESTAMPTZ, item_time(a, p->due_ms));
     put_failure(a, b, LANE_UPDATE);
-    COLUMN(a, b, LANE_UPDATE, OID_TEXT, item_text(a, p->held_by));
     args_int8(a, (int64_t)n);
     pg_query(b->pipe->pg, SQL_LANE_UPDATE, a, NULL, NULL);
 }
@@ -290,6 +338,7 @@ static void commit_inserts(struct batch *b)
     args_text(a, b->pipe->e->ops->name);
     COLUMN(a, b, LANE_INSERT, OID_INT4, item_int4(a, p->shard));
     COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->subject));
+    COLUMN(a, b, LANE_INSERT, OID_INT8, p->pos ? item_int8(a, p->pos) : item_null(a));
     COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, (struct bytes){p->digest, 16}));
     COLUMN(a, b, LANE_INSERT, OID_DATE, item_date(a, p->day));
     COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->command_id));
@@ -300,6 +349,7 @@ static void commit_inserts(struct batch *b)
     COLUMN(a, b, LANE_INSERT, OID_TIMESTAMPTZ, item_time(a, p->due_ms));
     COLUMN(a, b, LANE_INSERT, OID_TIMESTAMPTZ, item_time(a, p->accepted_ms));
     put_failure(a, b, LANE_INSERT);
+    COLUMN(a, b, LANE_INSERT, OID_INT8, p->replay_of ? item_int8(a, p->replay_of) : item_null(a));
     COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->topic));
     COLUMN(a, b, LANE_INSERT, OID_INT4, item_int4(a, p->partition));
     COLUMN(a, b, LANE_INSERT, OID_INT8, item_int8(a, p->record_offset));
@@ -307,7 +357,6 @@ static void commit_inserts(struct batch *b)
     COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->key));
     COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->headers));
     COLUMN(a, b, LANE_INSERT, OID_BYTEA, item_bytes(a, p->value));
-    COLUMN(a, b, LANE_INSERT, OID_TEXT, item_text(a, p->held_by));
     pg_query(b->pipe->pg, SQL_LANE_INSERT, a, NULL, NULL);
 }
 

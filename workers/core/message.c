@@ -4,6 +4,7 @@
 
 #include "core/digest.h"
 #include "core/envelope.h"
+#include "core/message_data.h"
 #include "core/metric.h"
 #include "core/uuid.h"
 
@@ -173,6 +174,8 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
             .id = id, .type = type, .subject = ev->subject, .sequence = stream->sequence + 1});
     if (ev->outcome)
         header_put(&h, "drawbridge-outcome", ev->outcome);
+    if (it->replay_of && !ev->command)
+        header_put_int(&h, "drawbridge-replay-of", it->replay_of);
     row->topic = "drawbridge.events";
     row->key = event_key(it, stream, ev->subject);
     row->headers = kept(b, &h);
@@ -181,8 +184,9 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     row->type = type;
     row->subject = arena_str(b->arena, ev->subject);
     row->outcome = ev->outcome;
-    row->command = arena_copy(b->arena, cause->digest, 16);
-    if (!row->value.p || !row->ce_id || !row->type || !row->subject || !row->command) {
+    row->command = ev->nameless ? NULL : arena_copy(b->arena, cause->digest, 16);
+    if (!row->value.p || !row->ce_id || !row->type || !row->subject ||
+        (!row->command && !ev->nameless)) {
         batch_fail(b, ERR_NO_MEMORY, "event");
         return;
     }
@@ -197,6 +201,8 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     bool ends_own = !ev->command || !memcmp(ev->command->digest, it->cmd.digest, 16);
     if (ev->outcome && !(ends_own && it->no_inbox))
         settle_inbox_close(b, cause, outcome_char(ev->outcome), row);
+    if (ev->outcome && (it->replay_of || !ends_own))
+        letter_ended(b, ends_own ? it->replay_of : 0, cause->digest, ev->outcome);
 }
 
 void batch_command(struct batch *b, struct item *it, const char *topic, const char *type,
@@ -223,6 +229,15 @@ void batch_command(struct batch *b, struct item *it, const char *topic, const ch
     row->command = it->cmd.digest;
     if (!row->value.p || !row->ce_id || !row->type || !row->subject)
         batch_fail(b, ERR_NO_MEMORY, "command");
+}
+
+void batch_nudge(struct batch *b, struct item *it, const char *consumer, const char *subject)
+{
+    const char *topic = arena_printf(b->arena, "drawbridge.%s", consumer);
+    if (!topic)
+        batch_fail(b, ERR_NO_MEMORY, "command");
+    else
+        batch_command(b, it, topic, NUDGE, subject, "{}", 2);
 }
 
 void batch_message(struct batch *b, struct item *it, const struct message_out *m)
@@ -376,6 +391,27 @@ void message_retrying(struct batch *b, struct item *it, const struct pending *ro
                                     .data_n = d.n});
 }
 
+void message_cancelled(struct batch *b, struct item *it)
+{
+    auto_buf struct buf d;
+    buf_init(&d, MESSAGE_MAX);
+    data_begin(&d);
+    data_text(&d, "commandId", it->cmd.id);
+    data_text(&d, "commandType", it->cmd.type);
+    data_text(&d, "reason", "called_off");
+    buf_str(&d, "}");
+    if (!buf_ok(&d)) {
+        batch_fail(b, ERR_NO_MEMORY, "event");
+        return;
+    }
+    batch_event(b, it,
+                &(struct event_out){.type = "command.cancelled",
+                                    .subject = it->cmd.subject,
+                                    .data = (const char *)d.p,
+                                    .data_n = d.n,
+                                    .outcome = "cancelled"});
+}
+
 size_t record_headers_bytes(const struct record *r)
 {
     size_t n = 0;
@@ -485,13 +521,13 @@ static void dead_event(struct batch *b, struct item *it, const struct err *err, 
         batch_fail(b, ERR_NO_MEMORY, "event");
         return;
     }
-    bool reuse = err->code == ERR_ID_REUSED; /* the id's own outcome is another's */
     batch_event(b, it,
                 &(struct event_out){.type = "command.dead",
                                     .subject = subject,
                                     .data = (const char *)d.p,
                                     .data_n = d.n,
-                                    .outcome = reuse ? NULL : "dead"});
+                                    .outcome = "dead",
+                                    .nameless = err->code == ERR_ID_REUSED});
 }
 
 /* Dead letters keep the bytes as they came, but for what no topic of ours could take: a record that

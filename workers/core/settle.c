@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define LANE_ROWS_MAX 1000
-#define LANE_BYTES_MAX (1024 * 1024)
 #define SKEW_MS 300000               /* how far ahead of us a publisher's clock may be */
 #define SCHEDULE_MAX_MS 2592000000LL /* 30 days */
 
@@ -48,6 +46,13 @@ static void inbox_open(struct batch *b, const struct item *it)
     w->shard = it->shard->n;
 }
 
+void settle_inbox_reopen(struct batch *b, const struct item *it)
+{
+    inbox_open(b, it);
+    if (!b->failed)
+        b->inbox_writes[b->ninbox - 1].reopen = true;
+}
+
 void settle_inbox_close(struct batch *b, const struct command_name *c, char outcome,
                         const struct ledger_row *event)
 {
@@ -65,6 +70,17 @@ void settle_inbox_close(struct batch *b, const struct command_name *c, char outc
 
 /* ---- rows of pending ----------------------------------------------------------------------- */
 
+/* Until when it may wait: its own expiry or the policy's deadline; 0: for ever. */
+static int64_t expires_ms(const struct item *it, int64_t accepted_ms)
+{
+    if (!it->type || !it->type->policy)
+        return it->cmd.expiry_ms;
+    struct attempt first = {
+        .number = 1, .accepted_ms = accepted_ms, .expiry_ms = it->cmd.expiry_ms};
+    int64_t latest = retry_latest_ms(it->type->policy, &first);
+    return latest == INT64_MAX ? 0 : latest;
+}
+
 /* The row of a command that has none yet. */
 static struct pending fresh_row(struct batch *b, struct item *it)
 {
@@ -77,6 +93,8 @@ static struct pending fresh_row(struct batch *b, struct item *it)
         .type = it->cmd.type_short,
         .attempt = 1,
         .accepted_ms = b->now_ms,
+        .pos = it->front_pos,
+        .replay_of = it->replay_of,
         .topic = r->topic,
         .partition = r->partition,
         .record_offset = r->offset,
@@ -86,6 +104,7 @@ static struct pending fresh_row(struct batch *b, struct item *it)
         .value = r->value,
     };
     memcpy(p.digest, it->cmd.digest, 16);
+    p.expires_ms = expires_ms(it, p.accepted_ms);
     return p;
 }
 
@@ -106,9 +125,10 @@ static void open_row(struct batch *b, struct item *it, struct pending *row,
         return;
     bool stays = it->pending && it->pending->state != PENDING_SCHEDULED &&
                  !strcmp(it->pending->subject, row->subject);
-    if (it->pending && !stays)
-        close_row(b,
-                  it); /* a scheduled row, or one that waited behind another subject, comes home */
+    if (it->pending && !stays) {
+        close_row(b, it); /* it was scheduled, or waited behind another subject: it comes home */
+        row->pos = 0;
+    }
     row->state = state;
     row->due_ms = due_ms;
     if (state != PENDING_HELD)
@@ -124,12 +144,16 @@ static void close_row(struct batch *b, struct item *it)
     if (!it->pending)
         return;
     lane_write(b, LANE_DELETE, it->pending);
+    it->pending->gone = true;
     if (it->pending->state == PENDING_SCHEDULED)
         return;
     struct lane *l = lane_of(b, it->shard, it->pending->subject);
     if (!l)
         return;
     l->rows--;
+    const struct pending *head = lane_head(l);
+    if (head && head->pos < it->pending->pos)
+        return; /* not the head: whoever is it still decides who goes */
     l->blocked = false;
     l->wake = l->rows > 0;
 }
@@ -152,7 +176,8 @@ static void follow(struct batch *b, struct item *it, const char *subject)
         close_row(b, it);
     row.subject = l->subject;
     row.state = PENDING_FOLLOWER;
-    row.due_ms = 0;
+    row.due_ms = row.pos = 0;
+    row.held_by = NULL;
     lane_write(b, LANE_INSERT, &row);
     l->rows++;
     l->bytes += (int64_t)row.value.n;
@@ -194,6 +219,57 @@ static void recall(const struct pending *row, struct err *out)
                       row->error_message ? row->error_message : row->error_code);
 }
 
+/* In a list like "user.put, session.stop". */
+static bool listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    while (*list) {
+        list += strspn(list, ", ");
+        size_t word = strcspn(list, ", ");
+        if (word == n && !memcmp(list, name, n))
+            return true;
+        list += word;
+    }
+    return false;
+}
+
+/* Its policy says that nobody goes past a command that died, before a person has looked. */
+static bool holds_lane(const struct batch *b, const struct item *it, const struct err *err)
+{
+    const struct policy *p = it->type ? it->type->policy : NULL;
+    return p && !it->no_inbox && err_class(err->code) != CLASS_INVALID &&
+           (p->on_death == DEATH_HOLD || listed(b->pipe->e->conf->hold_on_death, it->type->name));
+}
+
+/* The row stays where it is, or is made, and names the dead letter: its replay takes the place. */
+static void hold_row(struct batch *b, struct item *it)
+{
+    struct pending row = row_of(b, it);
+    struct lane *l = lane_of(b, it->shard, it->cmd.subject);
+    if (!l)
+        return;
+    bool was_blocked = l->blocked;
+    const struct pending *head = lane_head(l);
+    bool behind = it->pending && head && head->pos < it->pending->pos;
+    row.held_by = "dead:"; /* completed in SQL, which has the number */
+    row.expires_ms = row.replay_of = 0;
+    row.compensating = false;
+    open_row(b, it, &row, PENDING_HELD, 0);
+    l->blocked = behind ? was_blocked : true;
+}
+
+/* Nobody goes on with it: a dead letter, and what that means for those behind it. */
+static void bury(struct batch *b, struct item *it, const struct err *err, int attempts)
+{
+    message_dead(b, it, err, attempts);
+    if (b->failed)
+        return;
+    if (holds_lane(b, it, err) && err->code != ERR_LANE_FULL)
+        hold_row(b, it);
+    else
+        close_row(b, it);
+}
+
 static void die(struct batch *b, struct item *it, const struct err *why)
 {
     struct err err = *why;
@@ -201,8 +277,7 @@ static void die(struct batch *b, struct item *it, const struct err *why)
         recall(it->pending, &err);
     if (!err.code)
         (void)err_set(&err, ERR_INTERNAL, "nothing was decided about %s", it->cmd.type);
-    message_dead(b, it, &err, it->verdict.attempts ? it->verdict.attempts : it->attempt);
-    close_row(b, it);
+    bury(b, it, &err, it->verdict.attempts ? it->verdict.attempts : it->attempt);
 }
 
 static void die_unretried(struct batch *b, struct item *it, enum retry_kind kind)
@@ -296,7 +371,7 @@ static void apply_verdict(struct batch *b, struct item *it)
                                           [VERDICT_CANCELLED] = ENDING_CANCELLED};
     switch (it->verdict.kind) {
     case VERDICT_NONE:
-        if (it->kind != ITEM_DUE)
+        if (it->kind != ITEM_DUE && !it->call)
             die(b, it, &it->verdict.failure);
         return;
     case VERDICT_DONE:
@@ -390,7 +465,9 @@ static void schedule(struct batch *b, struct item *it)
 {
     struct pending row = fresh_row(b, it);
     row.state = PENDING_SCHEDULED;
-    row.due_ms = it->cmd.not_before_ms;
+    row.due_ms = row.accepted_ms = it->cmd.not_before_ms; /* its deadline counts from then */
+    row.expires_ms = expires_ms(it, row.accepted_ms);
+    row.pos = 0;
     lane_write(b, LANE_INSERT, &row);
 }
 
@@ -398,6 +475,8 @@ static bool time_is_good(struct batch *b, struct item *it)
 {
     const struct conf *conf = b->pipe->e->conf;
     int64_t age = b->now_ms - it->cmd.time_ms;
+    if (it->replay_of && age > 0) /* no resend: how old it is does not matter */
+        age = 0;
     if (age <= conf->inbox_horizon && age >= -SKEW_MS &&
         it->cmd.not_before_ms - b->now_ms <= SCHEDULE_MAX_MS)
         return true;
@@ -416,6 +495,147 @@ static bool time_is_good(struct batch *b, struct item *it)
     return false;
 }
 
+/* ---- replays ------------------------------------------------------------------------------- */
+
+static const char *outcome_name(char inbox_outcome)
+{
+    return inbox_outcome == 'a'   ? "done"
+           : inbox_outcome == 'r' ? "refused"
+           : inbox_outcome == 'd' ? "dead"
+                                  : "cancelled";
+}
+
+/* Taken in once. The inbox knows the command as dead, or, when it was edited or is old, not at all;
+ * one that was settled otherwise meanwhile is not done again. */
+static bool take_replay(struct batch *b, struct item *it, bool usable)
+{
+    if (!letter_take(b, it))
+        return false;
+    if (!usable)
+        return true;
+    const struct inbox_row *row = table_get(b->inbox, it->cmd.digest, 16);
+    bool seen = inbox_find_write(b, it->cmd.digest);
+    if (!seen && (!row || row->outcome == 'd')) {
+        settle_inbox_reopen(b, it);
+        return !b->failed;
+    }
+    it->no_inbox = true;
+    if (row && memcmp(row->payload, it->cmd.payload, 16)) {
+        struct err reuse = {0};
+        (void)err_set(&reuse, ERR_ID_REUSED, "id %s of %s came before with other content",
+                      it->cmd.id, it->cmd.source);
+        message_dead(b, it, &reuse, 0);
+        return false;
+    }
+    b->ended[ENDING_DUPLICATE]++;
+    letter_ended(b, it->replay_of, NULL, outcome_name(row ? row->outcome : 'o'));
+    if (row)
+        again(b, row);
+    return false;
+}
+
+/* The row that its death left in its lane, or NULL. */
+static struct pending *held_place(struct lane *l, int64_t letter)
+{
+    char by[32];
+    snprintf(by, sizeof by, "dead:%lld", (long long)letter);
+    for (size_t i = 0; i < l->nloaded; i++)
+        if (l->loaded[i].held_by && !strcmp(l->loaded[i].held_by, by))
+            return &l->loaded[i];
+    for (struct scheduled *s = l->named; s; s = s->next)
+        if (s->row.held_by && !strcmp(s->row.held_by, by))
+            return &s->row;
+    return NULL;
+}
+
+/* Its replay goes where it died. True: it is at the head, and may go. */
+static bool take_place(struct batch *b, struct item *it, struct lane *l, struct pending *held)
+{
+    bool first = lane_head(l) == held;
+    lane_write(b, LANE_DELETE, held);
+    held->gone = true;
+    it->front_pos = held->pos;
+    l->rows--;
+    if (first) {
+        l->blocked = false;
+        l->wake = l->rows > 0;
+        return true;
+    }
+    struct pending row = fresh_row(b, it);
+    row.state = PENDING_FOLLOWER;
+    lane_write(b, LANE_INSERT, &row);
+    l->rows++;
+    return false;
+}
+
+/* ---- records ------------------------------------------------------------------------------- */
+
+/* What cannot even begin. A lane that its first death holds is held by the new letter. */
+static void die_early(struct batch *b, struct item *it, const struct err *why)
+{
+    message_dead(b, it, why, 0);
+    struct lane *l = it->replay_of ? lane_of(b, it->shard, it->cmd.subject) : NULL;
+    struct pending *held = l ? held_place(l, it->replay_of) : NULL;
+    if (!held)
+        return;
+    struct pending row = *held;
+    row.held_by = "dead:";
+    lane_write(b, LANE_UPDATE, &row);
+}
+
+static void enter(struct batch *b, struct item *it)
+{
+    struct lane *l = lane_of(b, it->shard, it->cmd.subject);
+    struct pending *held = l && it->replay_of ? held_place(l, it->replay_of) : NULL;
+    if (!l)
+        return;
+    if (held) {
+        if (take_place(b, it, l, held))
+            decide(b, it);
+    } else if (it->cmd.not_before_ms > b->now_ms) {
+        schedule(b, it);
+    } else if (l->rows > 0) {
+        follow(b, it, it->cmd.subject);
+    } else {
+        decide(b, it);
+    }
+}
+
+static bool goes_elsewhere(struct batch *b, struct item *it)
+{
+    const struct engine *e = b->pipe->e;
+    const struct record *r = it->cmd.record;
+    int32_t right = control_is(it) ? control_shard(it, e->nshards)
+                    : r->key.p     ? murmur2_partition(r->key.p, r->key.n, e->nshards)
+                                   : r->partition;
+    if (right == r->partition || record_bytes(r) > RECORD_BYTES_MAX)
+        return false;
+    message_reroute(b, it, right);
+    return true;
+}
+
+static void settle_command(struct batch *b, struct item *it)
+{
+    if (it->cmd.time_ms)
+        (void)time_is_good(b, it);
+    bool usable = has_usable_id(it);
+    if (it->replay_of ? !take_replay(b, it, usable) : usable && known_id(b, it))
+        return;
+    if (usable && !it->replay_of)
+        inbox_open(b, it);
+    else if (!usable)
+        it->no_inbox = true;
+    struct err expired = {0};
+    if (it->cmd.expiry_ms && it->cmd.expiry_ms <= b->now_ms)
+        (void)err_set(&expired, ERR_EXPIRED, "its ce_expirytime has passed");
+    if (it->invalid.code || expired.code)
+        die_early(b, it, it->invalid.code ? &it->invalid : &expired);
+    else if (control_is(it))
+        control_settle(b, it);
+    else
+        enter(b, it);
+}
+
 static void settle_record(struct batch *b, struct item *it)
 {
     struct engine *e = b->pipe->e;
@@ -427,42 +647,46 @@ static void settle_record(struct batch *b, struct item *it)
                       KV_INT("offset", it->cmd.record->offset), KV_ERR(&it->invalid));
         return;
     }
-    const struct record *r = it->cmd.record;
-    if (r->key.p) {
-        int32_t right = murmur2_partition(r->key.p, r->key.n, e->nshards);
-        if (right != r->partition && record_bytes(r) <= RECORD_BYTES_MAX) {
-            message_reroute(b, it, right);
-            return;
-        }
-    }
-    if (it->cmd.time_ms)
-        (void)time_is_good(b, it);
-    bool usable = has_usable_id(it);
-    if (usable && known_id(b, it))
+    if (goes_elsewhere(b, it) || it->nudge)
         return;
-    if (usable)
-        inbox_open(b, it);
-    else
-        it->no_inbox = true;
-    if (it->invalid.code) {
-        message_dead(b, it, &it->invalid, 0);
-        return;
-    }
+    settle_command(b, it);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+static void die_late(struct batch *b, struct item *it)
+{
     struct err expired = {0};
-    if (it->cmd.expiry_ms && it->cmd.expiry_ms <= b->now_ms) {
-        (void)err_set(&expired, ERR_EXPIRED, "its ce_expirytime has passed");
-        message_dead(b, it, &expired, 0);
-        return;
+    (void)err_set(&expired, ERR_EXPIRED, "its deadline passed while it waited");
+    die(b, it, &expired);
+}
+
+static void call_off(struct batch *b, struct item *it)
+{
+    message_cancelled(b, it);
+    b->ended[ENDING_CANCELLED]++;
+    close_row(b, it);
+}
+
+/* What nobody has begun ends here; else the worker knows what is half-made. */
+bool settle_call(struct batch *b, struct item *it)
+{
+    bool begun = it->pending->state != PENDING_FOLLOWER && it->pending->state != PENDING_SCHEDULED;
+    if (it->refused) {
+        die(b, it, &it->invalid);
+        return true;
     }
-    if (it->cmd.not_before_ms > b->now_ms) {
-        schedule(b, it);
-        return;
-    }
-    struct lane *l = lane_of(b, it->shard, it->cmd.subject);
-    if (l && l->rows > 0)
-        follow(b, it, it->cmd.subject);
-    else if (l)
+    if (begun) {
         decide(b, it);
+        if (b->failed || it->verdict.kind != VERDICT_NONE)
+            return true;
+    } else if (it->call == CALL_CANCELLED) {
+        call_off(b, it);
+        return true;
+    }
+    if (it->call == CALL_EXPIRED)
+        die_late(b, it);
+    return it->call == CALL_EXPIRED;
 }
 
 static void settle_pending(struct batch *b, struct item *it)
@@ -472,6 +696,10 @@ static void settle_pending(struct batch *b, struct item *it)
         return;
     if (it->kind == ITEM_FOLLOWER && l->blocked)
         return; /* somebody before it stays open: its turn comes later */
+    if (it->call) {
+        (void)settle_call(b, it);
+        return;
+    }
     if (it->pending->state == PENDING_SCHEDULED && l->rows > 0) {
         follow(b, it, it->pending->subject);
         return;
@@ -483,11 +711,13 @@ static void settle_pending(struct batch *b, struct item *it)
         return;
     }
     bool waits = it->pending->state == PENDING_FOLLOWER || it->pending->state == PENDING_SCHEDULED;
-    if (waits && it->cmd.expiry_ms && it->cmd.expiry_ms <= b->now_ms) {
-        struct err expired = {0};
-        (void)err_set(&expired, ERR_EXPIRED, "its ce_expirytime passed while it waited");
-        die(b, it, &expired);
+    if (waits && it->pending->expires_ms && it->pending->expires_ms <= b->now_ms) {
+        die_late(b, it);
         return;
+    }
+    if (it->replay_of) {
+        const struct letter *letter = letter_of(b, it->replay_of);
+        it->replayed = letter ? letter->digest : NULL;
     }
     struct pending row = *it->pending;
     struct waiting waiting;
@@ -501,6 +731,8 @@ void settle_all(struct batch *b)
 {
     for (size_t i = 0; i < b->nitems && !b->failed; i++) {
         struct item *it = &b->items[i];
+        if (it->control)
+            continue; /* its control command has seen to it */
         if (it->kind == ITEM_DUE) {
             it->no_inbox = true;
             decide(b, it);

@@ -13,6 +13,8 @@
 #define RESUME_CHUNK 200
 #define LOST_AFTER_MS 10000
 #define SWEEP_US 5000000
+#define EXPIRED_US 500000
+#define EXPIRED_MAX 200
 
 /* ---- refs ---------------------------------------------------------------------------------- */
 
@@ -279,6 +281,34 @@ static void sweep_lost(struct shard *s, int64_t now_ms)
     pg_sync(s->pipe->pg, on_reading_done, r);
 }
 
+static void on_expired_rows(void *arg, const PGresult *res)
+{
+    struct reading *r = arg;
+    for (int i = 0; reading_live(r) && i < PQntuples(res); i++) {
+        struct ref *ref = ref_new(ITEM_RESUME, pg_text(res, i, 0), pg_bytes(res, i, 1).p);
+        if (!ref)
+            return; /* they are still too late at the next look */
+        ref->call = CALL_EXPIRED;
+        shard_push(r->s, ref);
+    }
+}
+
+/* What waits and is too late: told of again until it is gone. */
+static void sweep_expired(struct shard *s, int64_t now_ms)
+{
+    struct reading *r = reading_new(s);
+    if (!r)
+        return;
+    struct args *a = &s->pipe->args;
+    args_clear(a);
+    args_text(a, s->e->ops->name);
+    args_int4(a, s->n);
+    args_time(a, now_ms);
+    args_int4(a, EXPIRED_MAX);
+    pg_query(s->pipe->pg, SQL_PENDING_EXPIRED, a, on_expired_rows, r);
+    pg_sync(s->pipe->pg, on_reading_done, r);
+}
+
 static void republish_on(struct shard *s);
 
 void shard_tick(struct shard *s)
@@ -295,6 +325,10 @@ void shard_tick(struct shard *s)
         s->pending_rows)
         load_due(s, now_ms);
     int64_t mono = clock_mono_us(s->e->clock);
+    if (mono >= s->expired_at_us && s->pending_rows && !s->nresume) {
+        s->expired_at_us = mono + EXPIRED_US;
+        sweep_expired(s, now_ms);
+    }
     if (mono >= s->sweep_at_us && s->pending_rows) {
         s->sweep_at_us = mono + SWEEP_US;
         sweep_lost(s, now_ms);

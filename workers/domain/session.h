@@ -8,7 +8,8 @@
  *                                                      cancelling cancelled|superseded|failed)
  *
  * Invariants (tests/prop/session_histories_test.c plays random histories against them):
- *  1. Only the transitions drawn above happen; terminated is final.
+ *  1. Only the transitions drawn above happen; terminated is final, but for a start that died and
+ *     is replayed: its session begins anew (session_start, ADR 0012).
  *  2. Only the owner of an open effect closes it. While provisioning has one open, others set
  *     `cancelling` and status terminating; its outcome, decided again from the row, compensates.
  *     `cancelling` is true exactly while a session is terminating and its start is still open: a
@@ -114,6 +115,8 @@ struct world {
     bool provider_out;   /* the start's provider is out of order, and its caller would not wait */
     const struct limits *limits;
     struct command_ref command; /* the command being decided */
+    const uint8_t
+        *replay_of; /* the command that died and is replayed by it; NULL: none. 16 bytes */
 };
 
 struct session_start {
@@ -123,16 +126,18 @@ struct session_start {
 };
 
 /* session.start, first time or drained from a lane. Order of checks: a tombstone of the same user
- * cancels it; its own row while the start is still open is PLAN_NONE; any other known session is
- * 409 session.exists; user unknown or removed 404 user.unknown, inactive or being removed 403
- * user.inactive; concurrent quota 409 session.quota_concurrent (the user's active and idle
- * sessions: those in provisioning are about to be superseded); daily quota 429 session.quota_daily
- * (the day changes at midnight UTC);
- * a public key that a live session has 409 session.key_in_use. From here on a newer start wins: the
- * user's sessions in provisioning are superseded (marked cancelling). Capacity full or no free
- * address: when a session of the same user is cancelling, PLAN_LANE behind it (a superseding holds
- * all the same), else 429 capacity.exhausted or 503 address.exhausted. Then: *fresh filled,
- * counters raised, EVENT_SESSION_PROVISIONING, PLAN_EFFECT create. A refusal changes no row. */
+ * cancels it; its own row while the start is still open is PLAN_NONE; a session that is terminated
+ * only because the start died that is replayed now begins anew, as if it had never been made (its
+ * place in the day's quota is kept, what its end had counted is taken back); any other known
+ * session is 409 session.exists; user unknown or removed 404 user.unknown, inactive or being
+ * removed 403 user.inactive; concurrent quota 409 session.quota_concurrent (the user's active and
+ * idle sessions: those in provisioning are about to be superseded); daily quota 429
+ * session.quota_daily (the day changes at midnight UTC); a public key that a live session has 409
+ * session.key_in_use. From here on a newer start wins: the user's sessions in provisioning are
+ * superseded (marked cancelling). Capacity full or no free address: when a session of the same user
+ * is cancelling, PLAN_LANE behind it (a superseding holds all the same), else 429
+ * capacity.exhausted or 503 address.exhausted. Then: *fresh filled, counters raised,
+ * EVENT_SESSION_PROVISIONING, PLAN_EFFECT create. A refusal changes no row. */
 void session_start(struct world *w, const struct session_start *cmd, int64_t now_ms,
                    struct plan *plan);
 
@@ -141,6 +146,13 @@ void session_start(struct world *w, const struct session_start *cmd, int64_t now
  * observe first when resumed). Otherwise the start has ended: PLAN_NONE. (The pending row of a
  * stop comes back through session_stop.) */
 void session_resume(struct world *w, int64_t now_ms, struct plan *plan);
+
+/* The start's row is ended between two tries, for reasons of the engine: why is REASON_FAILED (its
+ * deadline has passed: code and message are kept as its error, it will be dead) or REASON_CANCELLED
+ * (it was called off). Status terminating (cancelling), EVENT_SESSION_TERMINATING, EFFECT_DELETE
+ * compensating. Not provisioning any more: PLAN_NONE, it is on its way out already. */
+void session_give_up(struct world *w, enum session_reason why, const char *code,
+                     const char *message, int64_t now_ms, struct plan *plan);
 
 /* The outcome of EFFECT_CREATE or EFFECT_OBSERVE for the start. ok: active, EVENT_SESSION_ACTIVE
  * ends the start done (plus EVENT_PERFORMANCE_THRESHOLD beyond the budget, operation "provision").

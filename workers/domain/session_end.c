@@ -13,6 +13,14 @@ static int64_t cost_micros(int64_t ms, int64_t per_hour)
     return ms / HOUR_MS * per_hour + ms % HOUR_MS * per_hour / HOUR_MS;
 }
 
+void session_uncount_end(struct world *w, const struct session *s)
+{
+    struct deployment *d = w->deployment;
+    d->bytes_transferred -= s->rx_bytes + s->tx_bytes;
+    d->cost_micros -=
+        cost_micros(s->terminated_ms - s->created_ms, w->limits->cost_micros_per_hour);
+}
+
 static void count_end(struct world *w, const struct session *s)
 {
     struct deployment *d = w->deployment;

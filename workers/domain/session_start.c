@@ -25,6 +25,15 @@ static bool start_is_open(const struct session *s)
     return s->status == SESSION_PROVISIONING || s->cancelling;
 }
 
+/* It ended for no other reason than that this start died, which is replayed now (ADR 0012). */
+static bool begins_anew(const struct world *w, const struct session_start *cmd)
+{
+    const struct session *s = w->session;
+    return s && w->replay_of && s->status == SESSION_TERMINATED && s->reason == REASON_FAILED &&
+           !strcmp(s->user_id, cmd->user_id) &&
+           !memcmp(s->start_digest, w->replay_of, sizeof s->start_digest);
+}
+
 /* The session is known already. */
 static void meet_row(struct world *w, const struct session_start *cmd, struct plan *plan)
 {
@@ -48,7 +57,7 @@ static int64_t sessions_in_use(const struct world *w)
     return n;
 }
 
-static bool user_may_start(struct world *w, int64_t now_ms, struct plan *plan)
+static bool user_may_start(struct world *w, bool anew, int64_t now_ms, struct plan *plan)
 {
     const struct user *u = w->user;
     if (!u || u->removed)
@@ -57,7 +66,7 @@ static bool user_may_start(struct world *w, int64_t now_ms, struct plan *plan)
         refuse(plan, REFUSAL_USER_INACTIVE);
     else if (sessions_in_use(w) >= u->quota_concurrent)
         refuse(plan, REFUSAL_QUOTA_CONCURRENT);
-    else if (user_sessions_today(u, now_ms) >= u->quota_per_day)
+    else if (!anew && user_sessions_today(u, now_ms) >= u->quota_per_day)
         refuse(plan, REFUSAL_QUOTA_DAILY);
     else if (w->key_in_use)
         refuse(plan, REFUSAL_KEY_IN_USE);
@@ -116,14 +125,19 @@ static void fill(struct session *s, const struct world *w, const struct session_
     memcpy(s->start_digest, w->command.digest, sizeof s->start_digest);
 }
 
-static void accept(struct world *w, const struct session_start *cmd, int64_t now_ms,
+static void accept(struct world *w, const struct session_start *cmd, bool anew, int64_t now_ms,
                    struct plan *plan)
 {
+    if (anew) {
+        session_uncount_end(w, w->session);
+        w->deployment->provisioning_failures--;
+    } else {
+        user_count_session(w->user, now_ms);
+        w->deployment->provisioning_attempts++;
+    }
     fill(w->fresh, w, cmd, now_ms);
-    user_count_session(w->user, now_ms);
     w->deployment->instances++;
     w->deployment->sessions++;
-    w->deployment->provisioning_attempts++;
     deployment_settle(w->deployment);
     session_say(plan, EVENT_SESSION_PROVISIONING, w->fresh);
     session_effect(w->fresh, EFFECT_CREATE, false, plan);
@@ -133,11 +147,12 @@ void session_start(struct world *w, const struct session_start *cmd, int64_t now
                    struct plan *plan)
 {
     plan_clear(plan);
-    if (w->session) {
+    bool anew = begins_anew(w, cmd);
+    if (w->session && !anew) {
         meet_row(w, cmd, plan);
         return;
     }
-    if (!user_may_start(w, now_ms, plan))
+    if (!user_may_start(w, anew, now_ms, plan))
         return;
     if (w->provider_out) {
         refuse(plan, REFUSAL_PROVIDER_UNAVAILABLE);
@@ -153,7 +168,7 @@ void session_start(struct world *w, const struct session_start *cmd, int64_t now
     if (full || !w->address)
         wait_behind(leaving, plan);
     else
-        accept(w, cmd, now_ms, plan);
+        accept(w, cmd, anew, now_ms, plan);
 }
 
 void session_resume(struct world *w, int64_t now_ms, struct plan *plan)
@@ -167,6 +182,23 @@ void session_resume(struct world *w, int64_t now_ms, struct plan *plan)
         session_effect(s, EFFECT_CREATE, false, plan);
     else if (s->cancelling)
         session_effect(s, EFFECT_DELETE, true, plan);
+}
+
+void session_give_up(struct world *w, enum session_reason why, const char *code,
+                     const char *message, int64_t now_ms, struct plan *plan)
+{
+    plan_clear(plan);
+    struct session *s = w->session;
+    if (!s || s->status != SESSION_PROVISIONING)
+        return;
+    assert(why == REASON_FAILED || why == REASON_CANCELLED);
+    if (why == REASON_FAILED) {
+        s->error_code = code;
+        s->error_message = message;
+        w->deployment->provisioning_failures++;
+    }
+    session_cancel(s, w->deployment, why, now_ms, plan);
+    session_effect(s, EFFECT_DELETE, true, plan);
 }
 
 /* A failure can know the instance too: the one to clean up. */

@@ -14,6 +14,8 @@ struct plan_event *session_wind_down(struct session *s, struct deployment *d,
 /* The same for a session in provisioning, whose ending stays with provisioning (invariant 2). */
 void session_cancel(struct session *s, struct deployment *d, enum session_reason why,
                     int64_t now_ms, struct plan *plan);
+/* Takes back what the end of a session added to the totals: it begins anew. */
+void session_uncount_end(struct world *w, const struct session *s);
 void session_effect(struct session *s, enum effect_op op, bool compensating, struct plan *plan);
 /* EVENT_PERFORMANCE_THRESHOLD when the operation took longer than its budget (V-19). */
 void session_budget(struct session *s, const char *operation, int64_t took_ms, int64_t budget_ms,

@@ -112,8 +112,8 @@ static struct session_row *adopt(struct provisioning *p, struct batch *b, struct
             plan->events[i].session = &row->session;
     if (plan->effect_session == fresh)
         plan->effect_session = &row->session;
-    const struct stream *stray = batch_stray(b, it->cmd.subject);
-    if (stray)
+    const struct stream *stray = row->exists ? NULL : batch_stray(b, it->cmd.subject);
+    if (stray) /* one that begins anew has a stream of its own */
         row->stream = *stray;
     row->new_config = true;
     if (!provisioning_make_config(p, ws, row, &err)) {
@@ -130,8 +130,8 @@ static void start_session(struct provisioning *p, struct batch *b, struct item *
     struct session fresh = {0};
     struct plan plan;
     w.fresh = &fresh;
-    w.provider_out = engine_outage(p->resources.e, it,
-                                   cmd.driver ? cmd.driver : w.limits->default_driver);
+    w.provider_out =
+        engine_outage(p->resources.e, it, cmd.driver ? cmd.driver : w.limits->default_driver);
     w.key_in_use = working_set_key_in_use(resources_of(b), cmd.client_public_key);
     session_start(&w, &cmd, batch_now_ms(b), &plan);
     if (fresh.id) {
@@ -141,6 +141,25 @@ static void start_session(struct provisioning *p, struct batch *b, struct item *
         if (!adopt(p, b, it, &fresh, &plan))
             return;
     }
+    carry_plan(resources_of(b), it, &plan);
+}
+
+/* It waits between two tries. Called off or too late: what is half-made is removed. Nudged: only
+ * what is to be undone by now does not wait any longer. */
+static void called(struct provisioning *p, struct batch *b, struct item *it)
+{
+    struct world w = resources_world(&p->resources, b, it);
+    struct plan plan;
+    if (it->call == CALL_CANCELLED)
+        session_give_up(&w, REASON_CANCELLED, NULL, NULL, batch_now_ms(b), &plan);
+    else if (it->call == CALL_EXPIRED)
+        session_give_up(&w, REASON_FAILED, "command.expired", "its deadline passed while it waited",
+                        batch_now_ms(b), &plan);
+    else
+        plan_clear(&plan);
+    if (plan.kind == PLAN_NONE && w.session && w.session->cancelling)
+        session_resume(&w, batch_now_ms(b), &plan);
+    resources_touch(&w, &plan);
     carry_plan(resources_of(b), it, &plan);
 }
 
@@ -178,6 +197,8 @@ void provisioning_decide(struct provisioning *p, struct batch *b, struct item *i
         remove_user(p, b, it);
     else if (is_first(it))
         start_session(p, b, it);
+    else if (it->call)
+        called(p, b, it);
     else
         go_on(p, b, it);
 }

@@ -67,7 +67,7 @@ static void shard_opened(void *w, int shard)
     provisioning_reconcile(w, shard);
 }
 
-static const char *const writes[] = {"drawbridge.teardown", NULL};
+static const char *const writes[] = {"drawbridge.teardown", "drawbridge.provisioning", NULL};
 
 int main(int argc, char **argv)
 {

@@ -240,6 +240,25 @@ static void order_effect(struct working_set *ws, struct item *it, const struct p
     v->tenant = u && u->user.tenant ? u->user.tenant : it->cmd.tenant;
 }
 
+#define STARTS_WORKER "provisioning"
+
+/* A start that is to be undone may wait for its next try: its owner need not wait for that. */
+static void nudge_starts(struct working_set *ws, struct item *it, const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->nevents; i++) {
+        const struct plan_event *e = &plan->events[i];
+        if (e->kind != EVENT_SESSION_TERMINATING || !e->session->cancelling)
+            continue;
+        const char *subject = arena_printf(ws->arena, "session/%s", e->session->id);
+        bool own = subject && !strcmp(subject, it->cmd.subject) &&
+                   !strcmp(batch_consumer(ws->b), STARTS_WORKER);
+        if (!subject)
+            batch_fail(ws->b, ERR_NO_MEMORY, "command");
+        else if (!own)
+            batch_nudge(ws->b, it, STARTS_WORKER, subject);
+    }
+}
+
 void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan)
 {
     struct verdict *v = &it->verdict;
@@ -247,6 +266,7 @@ void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan
         carry_event(ws, it, plan, &plan->events[i]);
     for (size_t i = 0; i < plan->ncommands; i++)
         carry_command(ws, it, &plan->commands[i]);
+    nudge_starts(ws, it, plan);
     switch (plan->kind) {
     case PLAN_NONE:
         v->kind = VERDICT_NONE;

@@ -70,8 +70,10 @@ struct working_set *resources_want(struct resources *r, struct batch *b)
 struct world resources_world(struct resources *r, struct batch *b, struct item *it)
 {
     struct working_set *ws = batch_user(b);
-    struct world w = {
-        .deployment = &ws->deployment, .limits = &r->limits, .command = carry_ref(it)};
+    struct world w = {.deployment = &ws->deployment,
+                      .limits = &r->limits,
+                      .command = carry_ref(it),
+                      .replay_of = it->replayed};
     const char *id = resources_session_id(it);
     struct session_row *s = id ? session_row_get(ws, id) : NULL;
     if (s && (s->exists || s->dirty))

@@ -78,6 +78,21 @@ static bool is_stranger(const struct item *it)
     return !carry_by_admin(it) && (!id || !user || strcmp(id, user) != 0);
 }
 
+/* A removal that has begun is not called off: it would leave half a session. One that is too late
+ * is given up, and its session is stuck for a person to see. */
+static void called(struct batch *b, struct item *it, struct world *w, struct plan *plan)
+{
+    struct outcome late = {.kind = OUTCOME_PERMANENT,
+                           .last = true,
+                           .rx_bytes = -1,
+                           .tx_bytes = -1,
+                           .code = "command.expired",
+                           .message = "its deadline passed while it waited"};
+    plan_clear(plan);
+    if (it->call == CALL_EXPIRED)
+        session_removed(w, &late, false, batch_now_ms(b), plan);
+}
+
 static void decide(void *w, struct batch *b, struct item *it)
 {
     struct teardown *t = w;
@@ -85,6 +100,8 @@ static void decide(void *w, struct batch *b, struct item *it)
     struct plan plan;
     if (is_stranger(it)) {
         plan_refuse(&plan, EVENT_SESSION_REFUSED, REFUSAL_SESSION_UNKNOWN);
+    } else if (it->call) {
+        called(b, it, &world, &plan);
     } else if (it->kind == ITEM_OUTCOME) {
         struct outcome o = carry_outcome(it, batch_now_ms(b));
         session_removed(&world, &o, false, batch_now_ms(b), &plan);
@@ -106,6 +123,9 @@ static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
     drivers_call(((struct teardown *)w)->drivers, effect, token);
 }
 
+/* A stop that meets a start nudges it. */
+static const char *const writes[] = {"drawbridge.provisioning", NULL};
+
 int main(int argc, char **argv)
 {
     struct worker_ops ops = {
@@ -113,6 +133,7 @@ int main(int argc, char **argv)
         .topic = "drawbridge.teardown",
         .types = commands,
         .ntypes = LEN(commands),
+        .writes = writes,
         .open = open_worker,
         .close = close_worker,
         .load = load,
