@@ -3,6 +3,7 @@
 #include "broker.h"
 #include "commands.h"
 #include "db.h"
+#include "verify_kafka.h"
 
 #include <poll.h>
 #include <string.h>
@@ -157,8 +158,9 @@ static json_t *suspects(struct verification *v, const struct verify_rule *rule, 
     case VERIFY_ALL:
         return db_rows(v->db, rule->query, DB_PARAMS(v->now), err);
     case VERIFY_POSITIONS:
+        return verify_positions(v->cli, v->db, err);
     case VERIFY_TOPIC:
-        break;
+        return verify_events(v->cli, v->db, err);
     }
     return json_array();
 }

@@ -66,6 +66,12 @@ const struct verify_rule verify_rules[] = {
     {"provider.simulated", "The provider has an instance for each session in use, and none without a session.",
      "an orphan: delete the instance; a session without one: stop it, and start a new one",
      VERIFY_STATE, VERIFY_ERROR, SQL_VERIFY_PROVIDER_SIMULATED, 0},
+    {"kafka.positions", "Each shard goes on where its log has a next command, and Kafka was not told of more.",
+     "commands before the log's begin are lost: find out which; after a restore: gone when the workers have caught up",
+     VERIFY_POSITIONS, VERIFY_ERROR, SQL_VERIFY_CUT, 0},
+    {"kafka.events", "The events topic holds what the ledger holds below the marks, nothing else, first occurrences in order.",
+     "consumers missed or saw what the ledger does not tell: compare the subject's events (drawbridge watch, trace)",
+     VERIFY_TOPIC, VERIFY_ERROR, SQL_VERIFY_TOPIC, 0},
     {NULL, NULL, NULL, VERIFY_STATE, VERIFY_WARNING, SQL_VERIFY_CUT, 0},
 };
 /* clang-format on */

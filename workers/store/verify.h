@@ -18,8 +18,8 @@ enum verify_scope {
     VERIFY_SAMPLE,    /* (bytes): rows that stay; about so much of a table at random, 0: all */
     VERIFY_LEDGER,    /* (consumer[], shard[], after[], upto[]): rows of the ledger, in windows */
     VERIFY_ALL,       /* as STATE, but walks the whole ledger: only when asked for */
-    VERIFY_POSITIONS, /* no query: Kafka's offsets against the shards' */
-    VERIFY_TOPIC,     /* no query: drawbridge.events against the ledger */
+    VERIFY_POSITIONS, /* Kafka's offsets against the shards': drawbridge verify asks the brokers */
+    VERIFY_TOPIC,     /* drawbridge.events against the ledger: the same */
 };
 
 enum verify_severity {
