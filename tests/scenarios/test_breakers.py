@@ -349,20 +349,25 @@ def test_status_and_metrics_tell_the_waiting_apart(client, stack):
           lambda: str(rows_by_state(stack)))
     dead = stack.value("SELECT count(*) FROM dead_letter WHERE consumer = 'provisioning'"
                        " AND state = 'parked'")
-    shown = stack.cli("status", "--json")
-    assert shown.returncode == 0, shown.stderr
-    doc = json.loads(shown.stdout)
-    row, = [w for w in doc["workers"] if w["worker"] == "provisioning"]
-    assert (row["heldByBreaker"], row["behind"], row["waiting"], row["heldOtherwise"],
-            row["deadLetters"]) == (10, 10, 3, 0, dead)
-    assert row["runnable"] == row["lag"] == 0
+    kinds = ("runnable", "waiting", "behind", "heldByBreaker", "heldOtherwise", "deadLetters")
+    seen = {}
+
+    def between_two_probes():
+        shown = stack.cli("status", "--json")
+        assert shown.returncode == 0, shown.stderr
+        seen.update(json.loads(shown.stdout))
+        row, = [w for w in seen["workers"] if w["worker"] == "provisioning"]
+        return [row[k] for k in kinds] == [0, 3, 10, 10, 0, dead]
+
+    until(between_two_probes, 30, lambda: str(seen))
+    doc = seen
     shown_breaker, = [b for b in doc["breakers"] if b["worker"] == "provisioning"
                       and b["dependency"] == "simulated"]
     assert shown_breaker["state"] in ("open", "probing")
     listed = stack.cli("breaker", "list")
     assert listed.returncode == 0 and "simulated" in listed.stdout, listed.stderr
     worker = stack.workers["provisioning"]
-    assert worker.metric("drawbridge_held", by="breaker") == 10
+    until(lambda: worker.metric("drawbridge_held", by="breaker") == 10, 20, "ten held")
     assert worker.metric("drawbridge_pending", state="follower") == 10
     assert worker.metric("drawbridge_pending", state="scheduled") == 3
     assert worker.metric("drawbridge_runnable") <= 1  # the canary
