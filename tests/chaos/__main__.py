@@ -1,5 +1,6 @@
 """Options, the order of a run, and its end: healed, checked, reported, cleaned up."""
 import argparse
+import contextlib
 import os
 import pathlib
 import random
@@ -113,6 +114,10 @@ def run(chosen):
                     logs = kept / f"{name}-log"
                     shutil.rmtree(logs, ignore_errors=True)
                     shutil.copytree(place.run / "log", logs)
+                    if place.ledger_file.exists():  # who was asked for what, and when
+                        shutil.copy(place.ledger_file, logs)
+                    with contextlib.suppress(Exception):
+                        storm.write_history(logs / "history.json")
                     result["logs"] = os.path.relpath(logs, ROOT)
     except KeyboardInterrupt:
         result["error"] = "interrupted"

@@ -254,6 +254,14 @@ class Storm:
                         counts[name] += 1
         return counts
 
+    def write_history(self, path):
+        """Every event as it was published, for whoever has to find out what happened."""
+        with self.client._lock:
+            events = list(self.client.events)
+        path.write_text("".join(json.dumps(
+            {"partition": e.partition, "offset": e.offset, "at": e.timestamp, **e.headers,
+             "data": (e.value or b"").decode(errors="replace")}) + "\n" for e in events))
+
     def result(self):
         sent = {c.id for c in self.client.sent}
         ends, events = collections.Counter(), collections.Counter()
