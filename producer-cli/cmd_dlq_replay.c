@@ -4,6 +4,7 @@
 #include "confirm.h"
 #include "letter_filter.h"
 #include "replay.h"
+#include "shadow.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -245,6 +246,15 @@ static int resume(struct cli *cli)
     return run_job(cli, db, id, &o);
 }
 
+static int rehearse(struct cli *cli)
+{
+    struct err err = {0};
+    if (cli->line.nwords == 1)
+        return shadow_letter(cli, cli->line.words[0]);
+    (void)usage_error(&err, "--shadow rehearses one dead letter: name it by its ID");
+    return cli_fail(cli, &err);
+}
+
 static int run_replay(struct cli *cli)
 {
     const struct line *l = &cli->line;
@@ -255,6 +265,8 @@ static int run_replay(struct cli *cli)
                                .wait_ms = DEFAULT_WAIT_MS};
     if (line_has(l, "resume"))
         return resume(cli);
+    if (line_has(l, "shadow"))
+        return rehearse(cli);
     auto_json json_t *filter = letter_filter(cli, NULL, &err);
     if (filter && !letter_filter_says_something(filter))
         (void)usage_error(&err, "which ones? Name IDs, or say what they have in common: "
@@ -335,6 +347,10 @@ static const struct option replay_options[] = {
     LETTER_FILTER_OPTIONS,
     {"dry-run", NULL, "show what would be sent, in which order, and change nothing", OPT_FLAG, 0, 0,
      false},
+    {"shadow", NULL,
+     "one dead letter: let the worker decide about it in a transaction that is rolled back, and "
+     "show the rows and events that it would make",
+     OPT_FLAG, 0, 0, false},
     {"rate", "N/s", "so many a second, or N/m a minute (50/s)", OPT_TEXT, 0, 0, false},
     {"per-key-rate", "N/s", "so many of one key (of one user), without a limit by default",
      OPT_TEXT, 0, 0, false},
@@ -356,6 +372,7 @@ static const struct example replay_examples[] = {
     {"dlq replay --fingerprint 6fb575f1fe41 --canary 3 --rate 20/s --reason 'quota raised'",
      "three first; the others when they are well"},
     {"dlq replay --since 8h --class transient --max-failures 5 --yes", "last night's, unattended"},
+    {"dlq replay --shadow 17", "what the installed worker would do with it, rows and events"},
     {"dlq replay --resume 4", "goes on where job 4 was interrupted"},
     {0},
 };

@@ -298,7 +298,7 @@ static void try_load(struct pipe *p)
     }
 }
 
-static bool parse(struct batch *b)
+bool batch_begin(struct batch *b)
 {
     if (start_over(b))
         batch_parse(b);
@@ -311,10 +311,10 @@ static bool parse(struct batch *b)
  * before it has become rows by then. */
 static void parse_alone(struct pipe *p, struct batch *b)
 {
-    if (!parse(b) || !b->control_at || b->nin == 1)
+    if (!batch_begin(b) || !b->control_at || b->nin == 1)
         return;
     intake_cut(p, b, b->control_at > 1 ? b->control_at - 1 : 1);
-    (void)parse(b);
+    (void)batch_begin(b);
 }
 
 static void try_collect(struct pipe *p)

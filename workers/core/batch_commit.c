@@ -314,7 +314,7 @@ void batch_commit(struct batch *b)
     ask_foreign(b);
     if (!ok) /* half a segment is queued: it must not end as one */
         pg_reset(b->pipe->pg, err.message);
-    if (b->locked)
+    if (b->locked && !b->inside)
         pg_command(b->pipe->pg, "COMMIT");
     b->state = BATCH_COMMITTING;
     pg_sync(b->pipe->pg, on_committed, b);

@@ -440,7 +440,7 @@ void batch_parse(struct batch *b)
             b->two_step |= in->kind != ITEM_DUE;
             continue;
         }
-        struct record *r = record_of(b, in->msg);
+        const struct record *r = in->record ? in->record : record_of(b, in->msg);
         struct item *it = r ? item_add(b, in, i) : NULL;
         if (!it)
             return;

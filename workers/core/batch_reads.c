@@ -130,7 +130,7 @@ static void send_reads(struct batch *b)
 void batch_load(struct batch *b)
 {
     b->t0_us = (uint64_t)clock_mono_now_us();
-    if (b->locked)
+    if (b->locked && !b->inside)
         pg_command(b->pipe->pg, "BEGIN");
     lane_load(b);
     if (!b->two_step) {

@@ -46,6 +46,7 @@ struct intake {
     enum item_kind kind;
     struct shard *shard;
     rd_kafka_message_t *msg; /* record or ticket */
+    const struct record *record; /* of a rehearsal (shadow.c), instead of a message; not ours */
     struct ref *ref;
     int position;       /* 0 main, 1.. tier: what its offset advances; -1 none */
     struct err *poison; /* heap; the database refuses this one: dead-letter it */
@@ -241,6 +242,7 @@ struct batch {
     struct pipe *pipe;
     enum batch_state state;
     bool locked;
+    bool inside; /* of a transaction that somebody else began and ends (shadow.c) */
     struct arena *arena;
     struct intake *in;
     size_t nin, in_cap, in_bytes;
@@ -456,6 +458,7 @@ void shard_tick(struct shard *s);                /* loads due rows, sweeps for l
 
 /* batch.c */
 struct batch *batch_new(struct pipe *p);
+bool batch_begin(struct batch *b); /* what is taken in becomes items, before the reads */
 void batch_free(struct batch **b);
 void pipe_turn(struct pipe *p);
 void pipe_drop(struct pipe *p); /* forgets all batches and the backlog */
@@ -511,6 +514,10 @@ const char *letter_subject(struct batch *b, int64_t id); /* of its events: "dead
 bool letter_take(struct batch *b, struct item *it);
 void letter_ended(struct batch *b, int64_t id, const uint8_t *digest, const char *outcome);
 void letter_commit(struct batch *b);
+
+/* shadow.c: what the decision about a dead letter would be, told and not done. Returns the exit
+ * status of the program. */
+int shadow_run(const struct worker_ops *ops, const struct conf *conf, const char *letter);
 
 /* control.c: what operators ask of the engine itself (ADR 0010) */
 const struct command_type *control_type_of(const char *name);   /* NULL: no control command */

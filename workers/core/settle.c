@@ -574,7 +574,8 @@ static bool take_place(struct batch *b, struct item *it, struct lane *l, struct 
 static void die_early(struct batch *b, struct item *it, const struct err *why)
 {
     message_dead(b, it, why, 0);
-    struct lane *l = it->replay_of ? lane_of(b, it->shard, it->cmd.subject) : NULL;
+    bool has_lane = it->replay_of && it->cmd.subject; /* what is no envelope has none */
+    struct lane *l = has_lane ? lane_of(b, it->shard, it->cmd.subject) : NULL;
     struct pending *held = l ? held_place(l, it->replay_of) : NULL;
     if (!held)
         return;

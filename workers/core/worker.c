@@ -108,10 +108,12 @@ static int usage(const struct worker_ops *ops)
         &out,
         "drawbridge-%s %s: carries out the commands of topic %s\n\n"
         "usage: drawbridge-%s [--config FILE] [--KEY=VALUE ...]\n"
+        "       drawbridge-%s --shadow DEAD_LETTER [--config FILE] [--KEY=VALUE ...]\n"
+        "                     tells what it would decide about it, and changes nothing\n"
         "       drawbridge-%s --help | --version\n\n"
         "Settings, in order of precedence: flag, environment (DRAWBRIDGE_KEY), --config FILE,\n"
         "/etc/drawbridge/drawbridge.ini, default.\n\n",
-        ops->name, DRAWBRIDGE_VERSION, ops->topic, ops->name, ops->name);
+        ops->name, DRAWBRIDGE_VERSION, ops->topic, ops->name, ops->name, ops->name);
     conf_help(&out);
     if (!buf_ok(&out) || fwrite(out.p, 1, out.n, stdout) != out.n)
         return 1;
@@ -171,6 +173,20 @@ static int run(struct worker *w)
     return status;
 }
 
+/* --shadow ID is taken out of the line; NULL: it is not there. */
+static const char *take_shadow(int *argc, char **argv)
+{
+    for (int i = 1; i + 1 < *argc; i++) {
+        if (strcmp(argv[i], "--shadow") != 0)
+            continue;
+        const char *letter = argv[i + 1];
+        memmove(argv + i, argv + i + 2, (size_t)(*argc - i - 1) * sizeof *argv);
+        *argc -= 2;
+        return letter;
+    }
+    return NULL;
+}
+
 int worker_main(int argc, char **argv, const struct worker_ops *ops)
 {
     static struct worker w;
@@ -181,8 +197,11 @@ int worker_main(int argc, char **argv, const struct worker_ops *ops)
         printf("drawbridge-%s %s\n", ops->name, DRAWBRIDGE_VERSION);
         return 0;
     }
+    const char *letter = take_shadow(&argc, argv);
     if (!configure(&w, &argc, argv))
         return 78;
+    if (letter)
+        return shadow_run(ops, &w.conf, letter);
     int status = run(&w);
     fflush(NULL);
     _exit(status); /* crash-only: correctness never needs a clean close (H7) */
