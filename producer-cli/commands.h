@@ -10,6 +10,7 @@ extern const struct action session_actions[];
 extern const struct action session_config_actions[];
 extern const struct action session_link_actions[];
 extern const struct action dlq_actions[];
+extern const struct action lane_actions[];
 extern const struct action dlq_replay_actions[];
 extern const struct action dlq_change_actions[];
 extern const struct action trace_actions[];

@@ -16,6 +16,7 @@ static const struct action *const groups[] = {
     dlq_actions,
     dlq_replay_actions,
     dlq_change_actions,
+    lane_actions,
     trace_actions,
     status_actions,
     breaker_actions,

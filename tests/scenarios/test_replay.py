@@ -11,9 +11,9 @@ from harness.client import new_id, read_all
 
 def letter(stack, command, state="parked"):
     """The newest dead letter of the command."""
-    return until(lambda: stack.one(
+    return until(lambda: stack.sql(
         "SELECT * FROM dead_letter WHERE command_id = %s AND state = %s ORDER BY id DESC LIMIT 1",
-        getattr(command, "id", command), state), 20, f"a {state} dead letter of {command}")
+        getattr(command, "id", command), state), 20, f"a {state} dead letter of {command}")[0]
 
 
 def headers_of(block):
@@ -59,8 +59,8 @@ def replayed(client, row, timeout=30):
 
 
 def resolved(stack, row):
-    return until(lambda: stack.one("SELECT * FROM dead_letter WHERE id = %s AND state = 'resolved'",
-                                   row["id"]), 20, f"letter {row['id']} resolved")
+    return until(lambda: stack.sql("SELECT * FROM dead_letter WHERE id = %s AND state = 'resolved'",
+                                   row["id"]), 20, f"letter {row['id']} resolved")[0]
 
 
 def test_a_start_that_found_no_capacity_succeeds_when_it_is_replayed(client, stack, user):
