@@ -215,7 +215,7 @@ static int run_show(struct cli *cli)
     auto_db struct db *db = NULL;
     int64_t id;
     if (!number_parse(cli->line.words[0], &id)) {
-        auto_json json_t *none = letter_row(NULL, cli->line.words[0], &err);
+        json_decref(letter_row(NULL, cli->line.words[0], &err)); /* says what is wrong */
         return cli_fail(cli, &err);
     }
     db = db_open(cli, &err);
