@@ -15,7 +15,10 @@ def findings(stack, events, sent=(), expected=None, repeats=None, fenced=None):
     first = {}
     for event in events:
         first.setdefault(event.id, event)
-    ends = {e.causation: e for e in first.values() if e.outcome}
+    ends = {}
+    for event in first.values():  # the first that ends it: an id that was used again has two
+        if event.outcome:
+            ends.setdefault(event.causation, event)
     check_order(found, sent, ends)
     check_expected(found, expected or {}, ends)
     check_repeats(found, repeats or {}, events)
