@@ -100,6 +100,9 @@ down: ## stops all of it
 logs: ## follows the logs of the stack
 	@ops/stack logs
 
+drill: ## a bad night to practise on, on the stack of make up (ARGS=--morning ends it)
+	@ops/drill $(ARGS)
+
 # ---- tests. Each step is a target; `make test` runs them in order and adds them up. Tests link
 # with the testable build, so a step started in the release build hands over to it.
 TEST_STEPS := build-release build-testable build-clang hardening generators layering unit prop mutants flow scenarios \
