@@ -23,9 +23,9 @@ def open_work(stack):
             lines.append(f"{what}: {error}")
     for name, worker in stack.workers.items():
         try:
+            lines.append(stack.tail(name, 8))
             values = {k: v for k, v in worker.metrics().items() if v and "bucket" not in k}
             lines += [f"{name}: {worker.readiness()}", f"  {values}"]
         except Exception as error:  # noqa: BLE001
             lines.append(f"{name}: {error}")
-        lines.append(stack.tail(name, 8))
     return "\n".join(lines)
