@@ -113,7 +113,7 @@ static void without_any_source_the_defaults_hold(void **state)
     assert_loads();
     assert_string_equal(t.c.kafka_brokers, "127.0.0.1:9092");
     assert_int_equal(t.c.batch_records, 1000);
-    assert_int_equal(t.c.queue_bytes, 32 << 20);
+    assert_int_equal(t.c.queue_bytes, 24 << 20);
     assert_int_equal(t.c.stop_timeout, 10000);
     assert_int_equal(t.c.inbox_horizon, 7 * 86400000LL);
 }

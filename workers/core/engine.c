@@ -565,6 +565,14 @@ int engine_exit_status(const struct engine *e)
     return e->exit_status;
 }
 
+static bool marks_open(const struct engine *e)
+{
+    for (size_t i = 0; i < e->npipes; i++)
+        if (e->pipes[i].marking && pg_is_up(e->pipes[i].pg))
+            return true;
+    return false;
+}
+
 static void say_goodbye(struct engine *e)
 {
     struct pipe *p = &e->pipes[0];
@@ -577,9 +585,11 @@ static void say_goodbye(struct engine *e)
     args_text(a, e->instance);
     pg_query(p->pg, SQL_WORKER_GONE, a, NULL, NULL);
     pg_sync(p->pg, NULL, NULL);
-    int64_t until = clock_mono_now_us() + SECOND_US / 2;
-    for (int i = 0; i < 50 && clock_mono_now_us() < until; i++)
-        uv_run(e->loop, UV_RUN_NOWAIT);
+    int64_t until = clock_mono_now_us() + SECOND_US;
+    uv_timer_start(&e->timer, on_timer, 20, 20); /* or the loop would wait for an answer for ever */
+    while (marks_open(e) && clock_mono_now_us() < until)
+        uv_run(e->loop, UV_RUN_ONCE);
+    uv_timer_stop(&e->timer);
 }
 
 void engine_free(struct engine **pe)

@@ -88,11 +88,16 @@ static void no_log(const rd_kafka_t *rk, int level, const char *fac, const char 
     (void)rk, (void)level, (void)fac, (void)buf;
 }
 
+/* What librdkafka keeps beside the bytes of a queued message; its own limit does not count it, and
+ * small messages would take many times what they were given. */
+#define MESSAGE_OVERHEAD 400
+
 static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct err *err)
 {
-    char group[96], kbytes[32];
+    char group[96], kbytes[32], messages[32];
     snprintf(group, sizeof group, "drawbridge.%s", k->worker);
     snprintf(kbytes, sizeof kbytes, "%zu", partition_queue_bytes / 1024 + 1);
+    snprintf(messages, sizeof messages, "%zu", partition_queue_bytes / MESSAGE_OVERHEAD + 1000);
     rd_kafka_conf_t *kc = kafka_conf_new(k->conf, err);
     if (!kc)
         return false;
@@ -114,7 +119,7 @@ static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct 
         {"allow.auto.create.topics", "false"},
         {"fetch.wait.max.ms", "100"},
         {"fetch.error.backoff.ms", "100"},
-        {"queued.min.messages", "200000"}, /* H34: bounded by the kilobytes below */
+        {"queued.min.messages", messages}, /* H34: a second's worth of all partitions together */
         {"queued.max.messages.kbytes", kbytes},
         {"fetch.message.max.bytes", "1048576"},
     };

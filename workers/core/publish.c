@@ -15,8 +15,9 @@ static uint64_t tag_of(const struct shard *s, int64_t seq)
            ((uint64_t)seq & 0xffffffffffULL);
 }
 
-#define FLIGHT_MAX 200000        /* rows of one shard on their way */
-#define FLIGHT_BYTES (64u << 20) /* of all shards; the producer's queue holds four times that */
+#define FLIGHT_MAX 20000         /* rows of one shard on their way */
+#define FLIGHT_BYTES (32u << 20) /* of all shards; the producer's queue holds eight times that */
+#define FLIGHT_OVERHEAD 1000     /* what librdkafka keeps of a message beside its bytes */
 
 bool publish_has_room(const struct shard *s)
 {
@@ -111,7 +112,7 @@ static void produce(struct engine *e, const struct ledger_row *row, uint64_t tag
 void publish_rows(struct shard *s, const struct ledger_row *rows, size_t n, bool tracked)
 {
     for (size_t i = 0; i < n; i++) {
-        size_t bytes = rows[i].key.n + rows[i].headers.n + rows[i].value.n;
+        size_t bytes = rows[i].key.n + rows[i].headers.n + rows[i].value.n + FLIGHT_OVERHEAD;
         if (tracked && !flight_push(s, rows[i].seq, bytes)) {
             s->e->producer_broken = true;
             return;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define TIMED_AHEAD_MS 2000
-#define TIMED_MAX 1000
+#define TIMED_MAX 4000 /* rows in hand per shard: worked off before more are read */
 #define RESUME_CHUNK 200
 #define LOST_AFTER_MS 10000
 #define SWEEP_US 5000000
