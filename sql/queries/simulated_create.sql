@@ -1,11 +1,13 @@
--- simulated_create(session_id text[], profile text[], ready_ms bigint[], stuck int[], wanted boolean[], now_ms bigint) -> position bigint, made boolean, present boolean, full boolean, ready_ms bigint, down boolean
--- wanted false: look only. full: there is no room for it. Times are Unix epoch milliseconds.
+-- simulated_create(session_id text[], profile text[], ready_ms bigint[], stuck int[], wanted boolean[], fence bigint[], now_ms bigint) -> position bigint, made boolean, present boolean, full boolean, ready_ms bigint, down boolean
+-- wanted false: look only. full: there is no room for it. fence: see simulated_fence. Times are Unix epoch milliseconds.
 -- Comes after simulated_lock in one transaction, so that the count below sees every other create.
 WITH asked AS (
-    SELECT session_id, profile, to_timestamp(ready_ms / 1000.0) AS ready_at, stuck, wanted, position,
+    SELECT session_id, profile, to_timestamp(ready_ms / 1000.0) AS ready_at, stuck, position,
+           wanted AND fence > coalesce((SELECT f.fence FROM simulated_fence f
+                                        WHERE f.session_id = u.session_id), -1) AS wanted,
            row_number() OVER (PARTITION BY session_id ORDER BY position) = 1 AS leads
-    FROM unnest($1::text[]::uuid[], $2::text[], $3::bigint[], $4::integer[], $5::boolean[])
-         WITH ORDINALITY AS u (session_id, profile, ready_ms, stuck, wanted, position)
+    FROM unnest($1::text[]::uuid[], $2::text[], $3::bigint[], $4::integer[], $5::boolean[], $6::bigint[])
+         WITH ORDINALITY AS u (session_id, profile, ready_ms, stuck, wanted, fence, position)
 ), room AS (
     SELECT capacity - (SELECT count(*) FROM simulated_instance) AS places FROM simulated_provider
 ), fresh AS (
@@ -15,7 +17,7 @@ WITH asked AS (
     WHERE NOT EXISTS (SELECT FROM simulated_instance i WHERE i.session_id = a.session_id)
 ), made AS (
     INSERT INTO simulated_instance (session_id, profile, stuck, created_at, ready_at)
-    SELECT session_id, profile, stuck, to_timestamp($6::bigint / 1000.0), ready_at
+    SELECT session_id, profile, stuck, to_timestamp($7::bigint / 1000.0), ready_at
     FROM fresh WHERE wanted AND leads AND fits AND NOT (SELECT down FROM simulated_provider)
     ON CONFLICT DO NOTHING
     RETURNING session_id

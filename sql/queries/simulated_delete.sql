@@ -1,8 +1,14 @@
--- simulated_delete(session_id text[], attempt int[]) -> position bigint, removed boolean (by this statement), stuck boolean, down boolean
+-- simulated_delete(session_id text[], attempt int[], fence bigint[]) -> position bigint, removed boolean (by this statement), stuck boolean, down boolean
+-- Comes after simulated_lock in one transaction, so that a create under way is seen, and a later one fenced off.
 WITH asked AS (
-    SELECT session_id, attempt, position,
+    SELECT session_id, attempt, fence, position,
            row_number() OVER (PARTITION BY session_id ORDER BY position) = 1 AS leads
-    FROM unnest($1::text[]::uuid[], $2::integer[]) WITH ORDINALITY AS u (session_id, attempt, position)
+    FROM unnest($1::text[]::uuid[], $2::integer[], $3::bigint[])
+         WITH ORDINALITY AS u (session_id, attempt, fence, position)
+), fenced AS (
+    INSERT INTO simulated_fence AS f (session_id, fence)
+    SELECT session_id, max(fence) FROM asked WHERE NOT (SELECT down FROM simulated_provider) GROUP BY session_id
+    ON CONFLICT (session_id) DO UPDATE SET fence = greatest(f.fence, excluded.fence)
 ), gone AS (
     DELETE FROM simulated_instance i USING asked a
     WHERE i.session_id = a.session_id AND a.leads AND a.attempt > i.stuck AND NOT (SELECT down FROM simulated_provider)

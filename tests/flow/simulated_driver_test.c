@@ -145,6 +145,31 @@ static void a_create_that_is_repeated_finds_what_the_first_one_made(void **state
     assert_int_equal(ledger_lines(w, id.text, "exists"), 1);
 }
 
+static struct answer fenced(struct world *w, enum effect_op op, struct id id, int64_t fence)
+{
+    struct answer a;
+    ask(&driver_simulated, w->d,
+        &(struct driver_call){.op = op, .session_id = id.text, .attempt = 1, .fence = fence}, &a);
+    if (!loop_until_here(&w->loop, &a, 1, 15000))
+        fail_msg("no answer");
+    return a;
+}
+
+/* H33 */
+static void a_create_of_a_dead_worker_that_comes_after_the_delete_makes_nothing(void **state)
+{
+    struct world *w = *state;
+    struct id id = fresh_id();
+    assert_int_equal(fenced(w, EFFECT_DELETE, id, 3).kind, OUTCOME_OK);
+    assert_int_equal(fenced(w, EFFECT_CREATE, id, 2).kind, OUTCOME_TRANSIENT);
+    assert_int_equal(fenced(w, EFFECT_CREATE, id, 3).kind, OUTCOME_TRANSIENT);
+    assert_int_equal(number(w->admin, "select count(*) from simulated_instance"), 0);
+    assert_int_equal(fenced(w, EFFECT_DELETE, id, 2).kind, OUTCOME_OK);
+    assert_int_equal(fenced(w, EFFECT_CREATE, id, 3).kind, OUTCOME_TRANSIENT);
+    assert_int_equal(fenced(w, EFFECT_CREATE, id, 4).kind, OUTCOME_OK);
+    assert_int_equal(number(w->admin, "select count(*) from simulated_instance"), 1);
+}
+
 /* V-20 */
 static void deleting_what_is_not_there_is_fine(void **state)
 {
@@ -371,6 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_create_that_is_repeated_finds_what_the_first_one_made),
+        TEST(a_create_of_a_dead_worker_that_comes_after_the_delete_makes_nothing),
         TEST(deleting_what_is_not_there_is_fine),
         TEST(each_profile_behaves_as_it_says),
         TEST(slow_makes_the_instance_at_the_end_of_its_delay),

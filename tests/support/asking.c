@@ -34,8 +34,12 @@ void answer_done(void *arg, const struct outcome *o)
 void ask(const struct driver_type *type, struct driver *d, const struct driver_call *c,
          struct answer *out)
 {
+    static int64_t decisions;
+    struct driver_call fenced = *c;
+    if (!fenced.fence)
+        fenced.fence = ++decisions;
     memset(out, 0, sizeof(*out));
-    type->call(d, c, answer_done, out);
+    type->call(d, &fenced, answer_done, out);
     assert(!out->here); /* never from inside the call */
 }
 

@@ -15,6 +15,7 @@ struct answer {
 
 /* The driver's done; arg is a struct answer, which must not be here yet. */
 void answer_done(void *arg, const struct outcome *o);
+/* A call without a fence gets one higher than those before, as a newer decision has. */
 void ask(const struct driver_type *type, struct driver *d, const struct driver_call *c,
          struct answer *out);
 /* Runs the loop until all n are here, or limit_ms is over: then false. */

@@ -160,4 +160,6 @@ struct driver_call {
     const char *client_public_key, *address, *instance_id;
     int attempt; /* 1 for the first try of this phase */
     bool resumed;
+    int64_t fence; /* the version of the session that this call was decided with: a create that
+                      arrives behind a delete of a later one is too late (H33) */
 };

@@ -36,6 +36,7 @@ struct call {
     struct simulated_profile profile;
     char profile_text[32];
     int attempt;
+    int64_t fence;
     driver_done *done;
     void *arg;
     int64_t due_us; /* asleep until; waiting: given up at */
@@ -259,6 +260,14 @@ static void on_batch(void *arg, const struct pg_failure *failure)
         uv_idle_start(&d->turn, on_turn); /* there is room again */
 }
 
+static void fence_args(struct args *a, const struct batch *b)
+{
+    args_array(a, OID_INT8);
+    for (const struct call *c = b->calls.first; c; c = c->next)
+        item_int8(a, c->fence);
+    args_array_end(a);
+}
+
 static void create_args(struct args *a, const struct batch *b, int64_t now_ms)
 {
     const struct call *c, *first = b->calls.first;
@@ -278,6 +287,7 @@ static void create_args(struct args *a, const struct batch *b, int64_t now_ms)
     for (c = first; c; c = c->next)
         item_bool(a, simulated_makes(&c->profile, c->attempt));
     args_array_end(a);
+    fence_args(a, b);
     args_int8(a, now_ms);
 }
 
@@ -287,6 +297,7 @@ static void delete_args(struct args *a, const struct batch *b)
     for (const struct call *c = b->calls.first; c; c = c->next)
         item_int4(a, c->attempt);
     args_array_end(a);
+    fence_args(a, b);
 }
 
 static void batch_send(struct batch *b)
@@ -300,12 +311,12 @@ static void batch_send(struct batch *b)
     for (const struct call *c = b->calls.first; c; c = c->next)
         item_text(&d->args, c->session_id);
     args_array_end(&d->args);
-    if (b->op == EFFECT_CREATE) {
+    if (b->op == EFFECT_CREATE)
         create_args(&d->args, b, clock_wall_ms());
-        pg_query(d->pg, SQL_SIMULATED_LOCK, NULL, NULL, NULL);
-    } else if (b->op == EFFECT_DELETE) {
+    else if (b->op == EFFECT_DELETE)
         delete_args(&d->args, b);
-    }
+    if (b->op != EFFECT_OBSERVE)
+        pg_query(d->pg, SQL_SIMULATED_LOCK, NULL, NULL, NULL);
     pg_query(d->pg, ids[b->op], &d->args, on_rows, b);
     pg_sync(d->pg, on_batch, b);
 }
@@ -396,8 +407,8 @@ static void wake(struct driver *d, int64_t now_us)
     queue_init(&due);
     queue_due(&d->asleep, now_us, &due);
     for (struct call *c; (c = queue_get(&due));) {
-        /* Woken late, because the process stood still: somebody else may have made, and even removed
-         * the instance since (H33). */
+        /* Woken late, because the process stood still: somebody else may have made, and even
+         * removed the instance since (H33). */
         if (now_us - c->due_us > LATE_US) {
             err_set(&c->err, ERR_PROVIDER_FAILED, "the call was not sent in time");
             queue_put(&d->refused, c);
@@ -475,6 +486,7 @@ static void simulated_call(struct driver *d, const struct driver_call *in, drive
     assert(c); /* some hundred bytes; without them there is no way to answer */
     c->op = in->op;
     c->attempt = in->attempt;
+    c->fence = in->fence;
     c->done = done;
     c->arg = arg;
     int64_t now_us = clock_mono_now_us();

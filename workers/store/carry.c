@@ -233,6 +233,7 @@ static void order_effect(struct working_set *ws, struct item *it, const struct p
         .instance_id = s->instance_id,
         .attempt = begins_undoing ? 1 : it->attempt,
         .resumed = it->resumed || it->attempt > 1,
+        .fence = ((const struct session_row *)(const void *)s)->version + 1,
     };
     v->effect = call;
     v->dependency = s->driver;
