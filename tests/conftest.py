@@ -110,7 +110,7 @@ def client(the_client, stack):
 
 
 def leave_no_session(client, stack):
-    stack.sql("UPDATE simulated_provider SET capacity = 1000000")
+    stack.sql("UPDATE simulated_provider SET capacity = 1000000, down = false")
     stack.sql("UPDATE simulated_instance SET stuck = 0")
     live = stack.sql("SELECT id, user_id FROM sessions WHERE status <> 'terminated'")
     admin = {"kind": "admin", "id": "tests"}
