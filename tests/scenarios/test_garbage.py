@@ -156,7 +156,7 @@ class Thrown:
     """All the garbage, sent once; what became of each piece."""
 
     def __init__(self, client, stack):
-        self.pids = {name: w.pid for name, w in stack.workers.items()}
+        self.pids = {name: w.pid for name, w in stack.workers.items() if w.alive()}
         self.sent = {}
         for name, (headers, value, _code, _places) in PIECES.items():
             self.sent[name] = client.raw(PROVISIONING, value, b"garbage", headers)
