@@ -153,8 +153,7 @@ static int fail(const struct worker *w, const struct err *err)
 }
 
 /* Large pieces (fetched sets of records, batches) stay out of the heap, where glibc would put them
- * once the first was given back: among small ones they leave holes that nothing fits in. A third
- * less memory under full load. */
+ * once the first was given back: among small ones they leave holes that nothing fits in. */
 static void tune_heap(void)
 {
 #ifdef M_MMAP_THRESHOLD
