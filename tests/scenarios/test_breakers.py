@@ -342,8 +342,8 @@ def test_status_and_metrics_tell_the_waiting_apart(client, stack):
     until(lambda: held(stack) == 10, 20, lambda: f"{held(stack)} held")
     behind = [client.publish(client.start_session(n, session=s.data["sessionId"]))
               for n, s in zip(names, starts)]
-    later = [client.publish(client.user_put(n, headers={"drawbridge-not-before": future(600)}))
-             for n in names[:3]]
+    due = {"drawbridge-not-before": future(stack, 600)}
+    later = [client.publish(client.user_put(n, headers=due)) for n in names[:3]]
     client.flush()
     until(lambda: rows_by_state(stack) == {"held": 10, "follower": 10, "scheduled": 3}, 20,
           lambda: str(rows_by_state(stack)))
@@ -385,7 +385,7 @@ def rows_by_state(stack):
         " AND state NOT IN ('effect') GROUP BY state")}
 
 
-def future(seconds):
+def future(stack, seconds):
     from harness.client import rfc3339
 
-    return rfc3339(time.time() + seconds)
+    return rfc3339(stack.now() + seconds)

@@ -1,7 +1,6 @@
 """Lanes through tiers, death and release; what waits is called off or gets too late (Q-04, Q-07, Q-11,
 Q-12)."""
 import json
-import time
 
 import pytest
 
@@ -94,7 +93,7 @@ def test_what_waits_is_called_off_wherever_it_waits(client, stack, user):
     client.wait_event(lambda e: e.kind == "command.retrying" and e.causation == start.id)
     follower = client.send(client.start_session(name, session=start.data["sessionId"]))
     later = client.send(client.user_put(name, headers={
-        "drawbridge-not-before": rfc3339(time.time() + 3600)}))
+        "drawbridge-not-before": rfc3339(stack.now() + 3600)}))
     for command in (follower, start, later):
         row = row_of(stack, command)
         cancel = client.control("command.cancel", row["consumer"], row["shard"],
@@ -112,13 +111,13 @@ def test_what_waits_is_called_off_wherever_it_waits(client, stack, user):
 def test_what_waits_too_long_is_a_dead_letter(client, stack, user):
     """Q-11 Q-12: ce_expirytime passes while it waits: scheduled, behind others, between two tries."""
     name = user()
-    soon = {"ce_expirytime": rfc3339(time.time() + 4)}
+    soon = {"ce_expirytime": rfc3339(stack.now() + 4)}
     start = client.send(client.start_session(name, profile="throttled-60"))
     client.wait_event(lambda e: e.kind == "command.retrying" and e.causation == start.id)
     follower = client.send(client.start_session(name, session=start.data["sessionId"],
                                                 headers=soon))
     later = client.send(client.user_put(name, headers=soon | {
-        "drawbridge-not-before": rfc3339(time.time() + 3600)}))
+        "drawbridge-not-before": rfc3339(stack.now() + 3600)}))
     for command in (follower, later):
         event = client.outcome(command, 30)
         assert (event.outcome, event.data["code"]) == ("dead", "command.expired")
@@ -141,7 +140,7 @@ def test_a_scheduled_command_survives_kill_9(client, stack, user):
     """Q-12: it is a row."""
     name = user()
     later = client.send(client.user_put(name, displayName="later", headers={
-        "drawbridge-not-before": rfc3339(time.time() + 6)}))
+        "drawbridge-not-before": rfc3339(stack.now() + 6)}))
     row_of(stack, later)
     stack.kill("provisioning")
     stack.start("provisioning")
@@ -152,7 +151,7 @@ def test_lanes_are_seen_and_called_off_on_the_command_line(client, stack, user):
     """Q-07 Q-12: drawbridge lane list|show, drawbridge cancel."""
     name = user()
     later = client.send(client.user_put(name, headers={
-        "drawbridge-not-before": rfc3339(time.time() + 3600)}))
+        "drawbridge-not-before": rfc3339(stack.now() + 3600)}))
     row_of(stack, later)
     listed = json.loads(stack.cli("lane", "list", "--state", "scheduled", "--json").stdout)
     assert later.subject in [lane["lane"] for lane in listed["lanes"]]
