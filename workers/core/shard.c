@@ -186,6 +186,16 @@ static struct reading *reading_new(struct shard *s)
     return r;
 }
 
+/* What every reading begins with: whose rows. */
+static struct args *reading_args(struct shard *s)
+{
+    struct args *a = &s->pipe->args;
+    args_clear(a);
+    args_text(a, s->e->ops->name);
+    args_int4(a, s->n);
+    return a;
+}
+
 static bool reading_live(const struct reading *r)
 {
     return r->s->generation == r->generation && r->s->state == SHARD_OPEN;
@@ -252,10 +262,7 @@ static void load_due(struct shard *s, int64_t now_ms)
         return;
     r->horizon_ms = now_ms + TIMED_AHEAD_MS;
     s->timed_loading = true;
-    struct args *a = &s->pipe->args;
-    args_clear(a);
-    args_text(a, s->e->ops->name);
-    args_int4(a, s->n);
+    struct args *a = reading_args(s);
     args_time(a, r->horizon_ms);
     args_int4(a, TIMED_MAX);
     pg_query(s->pipe->pg, SQL_PENDING_DUE, a, on_due_rows, r);
@@ -271,10 +278,7 @@ static void sweep_lost(struct shard *s, int64_t now_ms)
     struct reading *r = reading_new(s);
     if (!r)
         return;
-    struct args *a = &s->pipe->args;
-    args_clear(a);
-    args_text(a, s->e->ops->name);
-    args_int4(a, s->n);
+    struct args *a = reading_args(s);
     args_time(a, now_ms - LOST_AFTER_MS);
     args_int4(a, 64);
     pg_query(s->pipe->pg, SQL_PENDING_LOST, a, on_lost_rows, r);
@@ -299,10 +303,7 @@ static void sweep_expired(struct shard *s, int64_t now_ms)
     struct reading *r = reading_new(s);
     if (!r)
         return;
-    struct args *a = &s->pipe->args;
-    args_clear(a);
-    args_text(a, s->e->ops->name);
-    args_int4(a, s->n);
+    struct args *a = reading_args(s);
     args_time(a, now_ms);
     args_int4(a, EXPIRED_MAX);
     pg_query(s->pipe->pg, SQL_PENDING_EXPIRED, a, on_expired_rows, r);
@@ -384,10 +385,7 @@ static void read_open(struct shard *s)
     struct reading *r = reading_new(s);
     if (!r)
         return;
-    struct args *a = &s->pipe->args;
-    args_clear(a);
-    args_text(a, s->e->ops->name);
-    args_int4(a, s->n);
+    struct args *a = reading_args(s);
     args_text(a, s->after_subject);
     args_int4(a, RESUME_CHUNK);
     pg_query(s->pipe->pg, SQL_PENDING_OPEN, a, on_open_rows, r);
@@ -451,10 +449,7 @@ static void read_unpublished(struct shard *s, int64_t after)
     struct reading *r = reading_new(s);
     if (!r)
         return;
-    struct args *a = &s->pipe->args;
-    args_clear(a);
-    args_text(a, s->e->ops->name);
-    args_int4(a, s->n);
+    struct args *a = reading_args(s);
     args_int8(a, after);
     args_int4(a, REPUBLISH_CHUNK);
     pg_query(s->pipe->pg, SQL_LEDGER_UNPUBLISHED, a, on_unpublished_rows, r);
