@@ -280,7 +280,7 @@ def test_no_rule_is_broken_while_workers_are_killed_under_load(rough_stack):
         looker.start()
         for name in traffic.users:
             traffic.begin(name)
-        while traffic.turn() or len(looks) < 2:
+        while traffic.turn() or len(looks) < 2 or sum(storm.kills.values()) < 4:
             assert time.monotonic() - began < 240, traffic.standing(stack, storm)
             assert storm.failed is None, storm.failed
             storm.calm.wait(0.05)
@@ -292,6 +292,6 @@ def test_no_rule_is_broken_while_workers_are_killed_under_load(rough_stack):
     assert findings == []
     until(lambda: rounds(stack) > 0, 60, "a round of the reconciler")
     assert findings_told(stack, since) == []
-    assert sum(storm.kills.values()) >= 4 and looks[-1] > looks[0]
+    assert looks[-1] > looks[0]
     code, document = verify(stack)
     assert (code, told(document)) == (0, [])
