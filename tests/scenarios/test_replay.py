@@ -7,6 +7,7 @@ import pytest
 
 from harness import until
 from harness.client import new_id, read_all
+from harness.stack import ROOT
 
 
 def letter(stack, command, state="parked"):
@@ -63,6 +64,14 @@ def resolved(stack, row):
                                    row["id"]), 20, f"letter {row['id']} resolved")[0]
 
 
+def outcome_of(stack, command):
+    """What those who ask the ledger for the outcome of a command are told (drawbridge send, trace, dlq)."""
+    query = (ROOT / "sql/queries/command_outcome.sql").read_text()
+    digest = stack.value("SELECT encode(digest, 'hex') FROM dead_letter WHERE command_id = %s LIMIT 1",
+                         command.id)
+    return stack.one(query.replace("$1", "%s"), digest, digest)
+
+
 def test_a_start_that_found_no_capacity_succeeds_when_it_is_replayed(client, stack, user):
     """V-S4 Q-10: quota: tries after 1 s, 2 s and 4 s, a dead letter; capacity returns, the replay of the
     same sessionId succeeds, with a fresh budget of attempts."""
@@ -81,6 +90,7 @@ def test_a_start_that_found_no_capacity_succeeds_when_it_is_replayed(client, sta
     session = stack.session(start.data["sessionId"])
     assert (session["status"], session["provision_attempts"]) == ("active", 0)
     assert session["error_code"] is None and session["client_ip_address"]
+    assert (outcome_of(stack, start)["outcome"], outcome_of(stack, start)["id"]) == ("done", done.id)
     after = resolved(stack, row)
     assert after["replay_outcome"] == "done" and after["replay_token"] is None
     said = client.wait_event(lambda e: e.kind == "deadletter.replayed"
@@ -99,7 +109,8 @@ def test_a_replay_that_fails_again_leaves_a_new_letter_that_can_be_replayed(clie
     client.do(start, "dead")
     first = letter(stack, start)
     replay(client, stack, first)
-    assert replayed(client, first).outcome == "dead"
+    again = replayed(client, first)
+    assert again.outcome == "dead" and outcome_of(stack, start)["id"] == again.id, "its last outcome"
     assert resolved(stack, first)["replay_outcome"] == "dead"
     second = letter(stack, start)
     assert second["replay_of"] == first["id"] and second["id"] != first["id"]
