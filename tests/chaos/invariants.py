@@ -59,6 +59,7 @@ def everything(place, traffic, reading, replayed=()):
     def add(invariant, problems):
         found.extend(f"{invariant}: {p}" for p in problems)
 
+    add("P-15", reported(place, reading))
     add("I1 I2 I4 I5", checker.findings(place, reading.events, traffic.client.sent, again))
     add("I1", poison(place, traffic))
     add("I2", applied_once(place, reading))
@@ -68,6 +69,19 @@ def everything(place, traffic, reading, replayed=()):
     add("I5", remains(place))
     add("I8", secrets(place, reading))
     return found
+
+
+def reported(place, reading):
+    """What the reconciler found is a violation in its own words. A warning says that something stood
+    still, which is what storms do."""
+    for row in place.sql("SELECT convert_from(value, 'UTF8')::json AS data FROM ledger"
+                         " WHERE type = 'drawbridge.reconciler.finding' ORDER BY at, seq"):
+        data = row["data"]
+        if data["severity"] == "error":
+            yield (f"the reconciler found at {data['firstSeenAt']}: {data['rule']}: {data['subject']}:"
+                   f" {data['detail']}")
+        else:
+            reading.looked_at["warnings of the reconciler"] += 1
 
 
 def poison(place, traffic):
@@ -138,6 +152,8 @@ def audit(place, reading):
     rows = {(r["subject"], r["sequence"]) for r in place.sql(
         "SELECT subject, sequence FROM operational_event")}
     told = {(e.subject, e.sequence) for e in reading.first.values() if e.sequence is not None}
+    # What the reconciler tells comes at any time: one may have read it, and the other not yet.
+    told, rows = ({t for t in ts if not t[0].startswith(checker.REPORTS)} for ts in (told, rows))
     for subject, number in sorted(told - rows)[:5]:
         yield f"{subject} {number} is in no audit row ({len(told - rows)} of such)"
     for subject, number in sorted(rows - told)[:5]:

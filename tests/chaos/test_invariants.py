@@ -9,6 +9,7 @@ import pytest
 from chaos import invariants, windows
 from chaos.cutter import Cutter, Messages
 from chaos.replays import header_list
+from harness import checker
 
 
 class Record:
@@ -101,6 +102,44 @@ def test_an_event_that_audit_lost_is_found_out():
     assert any("user/ada 2 is in no audit row" in p for p in invariants.audit(Place, reading))
     reading = Reading([], [])
     assert any("tells of no event" in p for p in invariants.audit(Place, reading))
+
+
+FINDING = {"rule": "ledger.gapless", "severity": "error", "subject": "shard/refresh/3", "hint": "restore",
+           "detail": "rows 1 to 9: 8 of 9 are there", "firstSeenAt": "2026-11-21T00:00:00.000Z"}
+
+
+def test_what_the_reconciler_found_is_told_in_its_own_words_and_nothing_else():
+    """P-15: its event is no command's, so it is neither missing in the trail nor unpublished."""
+
+    class Place:
+        rows = [{"data": FINDING}, {"data": {**FINDING, "severity": "warning"}}]
+
+        @classmethod
+        def sql(cls, query, *_):
+            if "reconciler.finding" in query:
+                return cls.rows
+            if "FROM operational_event" in query:
+                return []
+            if "GROUP BY 1, 2, 3, 4" in query:  # shards whose count is not what their rows say
+                return [{"consumer": "audit", "n": 0, "ledger_seq": 1, "published": 0, "rows": 1, "seqs": 1,
+                         "last": 1}]
+            return [{"ce_id": "f", "key": b"", "value": b"", "outcome": None, "sequence": 1,
+                     "subject": "reconciler/ledger.gapless"}]
+
+        @staticmethod
+        def value(_query, *_):
+            return 0
+
+    event = Record("events", 0, 0, {"ce_id": "e", "ce_subject": "reconciler/ledger.gapless",
+                                    "ce_sequence": "1"})
+    reading = Reading([], [event])
+    reported = list(invariants.reported(Place, reading))
+    assert len(reported) == 1 and "ledger.gapless: shard/refresh/3: rows 1 to 9: 8 of 9" in reported[0]
+    assert reading.looked_at["warnings of the reconciler"] == 1
+    assert list(invariants.audit(Place, reading)) == []
+    found = checker.Findings()
+    checker.check_ledger(found, Place, {})
+    assert found == []
 
 
 def test_every_failpoint_has_a_window_and_every_window_a_failpoint():
