@@ -6,6 +6,6 @@ SELECT id, user_id, shard, status, reason, cancelling, tombstone, driver, profil
        client_ip_address, allowed_ips, dns_servers, created_at, activated_at, last_activity_at,
        terminating_at, terminated_at, idle_timeout_minutes, provision_attempts, error_code, error_message,
        rx_bytes, tx_bytes, rx_mark, rx_mark_at, stop_command::text, start_digest, version, sequence,
-       event_consumer, event_shard, event_seq
+       event_consumer, event_shard, event_seq, event_key
 FROM sessions WHERE id = ANY ($1) OR (user_id = ANY ($2) AND status <> 'terminated')
     OR (client_public_key = ANY ($3) AND status <> 'terminated') ORDER BY id FOR UPDATE

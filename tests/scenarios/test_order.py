@@ -1,6 +1,7 @@
 """Order is kept through retry and behind slow provider calls, and nobody else waits (Q-07, Q-13)."""
 import time
 
+from chaos.invariants import murmur2
 from harness.client import new_id, parse_time
 
 
@@ -153,3 +154,25 @@ def test_a_command_read_again_after_kill_9_in_the_middle_of_a_provider_call_make
     assert len(made) <= 1
     assert stack.value("SELECT count(*) FROM simulated_instance WHERE session_id = %s",
                        start.data["sessionId"]) == 1
+
+
+def test_events_of_a_subject_stay_on_one_partition_whoever_sends_its_commands(client, stack, user):
+    """Q-04 Q-07: a session that was only refused has no row; the next start of it comes from another
+    user, on another partition; then it gets a row and is stopped. First occurrences are in order."""
+    stranger = "nobody-" + new_id()[:8]
+    home = murmur2(stranger.encode()) % 6
+    name = user()
+    while murmur2(name.encode()) % 6 == home:
+        name = user()
+    first = client.start_session(stranger)
+    session = first.data["sessionId"]
+    assert client.do(first, "refused").data["code"] == "user.unknown"
+    second = client.start_session(name, session=session, profile="nonsense?")
+    assert client.do(second, "dead").data["class"] == "invalid"
+    start = client.start_session(name, session=session)
+    client.do(start)
+    assert stack.session(session)["user_id"] == name
+    client.do(client.stop_session(session, name))
+    told = client.about(start.subject)
+    assert [e.sequence for e in told] == list(range(1, len(told) + 1))
+    assert {(e.partition, e.key) for e in told} == {(home, stranger.encode())}

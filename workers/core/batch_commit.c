@@ -166,8 +166,8 @@ static void commit_strays(struct batch *b)
         return;
     struct args *a = batch_args(b);
     args_text(a, batch_consumer(b));
-    for (int column = 0; column < 5; column++) {
-        args_array(a, column == 0 ? OID_TEXT : column == 3 ? OID_INT4 : OID_INT8);
+    for (int column = 0; column < 6; column++) {
+        args_array(a, column == 0 || column == 5 ? OID_TEXT : column == 3 ? OID_INT4 : OID_INT8);
         for (size_t i = 0; i < all; i++) {
             const struct stray *s = table_at(b->strays, i)->value;
             if (!s->stream.dirty)
@@ -176,6 +176,8 @@ static void commit_strays(struct batch *b)
                 item_text(a, s->subject);
             else if (column == 3)
                 item_int4(a, s->stream.shard);
+            else if (column == 5)
+                item_text(a, s->stream.key);
             else
                 item_int8(a, column == 1   ? s->loaded_sequence
                              : column == 2 ? s->stream.sequence

@@ -85,6 +85,11 @@ static void on_strays(void *arg, const PGresult *r)
                                     .consumer = arena_str(b->arena, pg_text(r, i, 2)),
                                     .shard = (int)pg_int8(r, i, 3),
                                     .seq = pg_int8(r, i, 4)};
+        const char *key = pg_text(r, i, 5);
+        if (key && !(s->stream.key = arena_str(b->arena, key))) {
+            batch_fail(b, ERR_NO_MEMORY, "streams");
+            return;
+        }
     }
 }
 

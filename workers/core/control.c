@@ -151,7 +151,7 @@ static void say(struct batch *b, struct item *it, const char *type, const char *
         batch_fail(b, ERR_NO_MEMORY, "event");
         return;
     }
-    stream->key = it->cmd.subject; /* whoever sends the next one, its events stay behind these */
+    stream_keyed(stream, it->cmd.subject); /* whoever sends the next one */
     batch_event(b, it,
                 &(struct event_out){.type = type,
                                     .subject = it->cmd.subject,

@@ -154,7 +154,8 @@ struct stream {
     int shard;
     int64_t seq;
     const char
-        *key; /* of its events' records, which keeps them on one partition; NULL: the command's */
+        *key; /* of all its events' records, which keeps them on one partition; NULL: none yet, then
+               the command's */
     bool dirty;
 };
 

@@ -532,6 +532,8 @@ void control_settle(struct batch *b, struct item *it);
 /* message.c */
 struct ledger_row *ledger_add(struct batch *b, struct shard *s);
 struct stream *stream_of(struct batch *b, const char *subject);
+/* The key of its events, if it has none yet. */
+void stream_keyed(struct stream *stream, const char *subject);
 void message_ticket(struct batch *b, struct item *it, const struct pending *row, int tier);
 /* tier: the one it waits in; -1: until a time of its own. */
 void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,

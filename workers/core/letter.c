@@ -134,7 +134,7 @@ static void say_replayed(struct batch *b, struct item *it, const struct letter *
     struct stream *stream = subject ? stream_of(b, subject) : NULL;
     if (!stream)
         return;
-    stream->key = subject;
+    stream_keyed(stream, subject);
     data_begin(&d);
     data_text(&d, "deadLetterId", strchr(subject, '/') + 1);
     data_text(&d, "worker", l->consumer);

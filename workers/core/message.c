@@ -6,6 +6,7 @@
 #include "core/envelope.h"
 #include "core/message_data.h"
 #include "core/metric.h"
+#include "core/utf8.h"
 #include "core/uuid.h"
 
 #include "version.h"
@@ -77,6 +78,7 @@ bool batch_stray_end(struct batch *b, const char *subject, const struct stream *
     if (!stray)
         return false;
     stray->stream = *stream;
+    stray->stream.key = NULL; /* the row knows it now */
     return stray->stream.dirty = true;
 }
 
@@ -138,15 +140,27 @@ static char outcome_char(const char *outcome)
     return outcome[0] == 'd' && outcome[1] == 'o' ? 'a' : outcome[0]; /* done a, refused r, … */
 }
 
-/* The key that keeps an event behind the other events of its root. */
-static struct bytes event_key(const struct item *it, const struct stream *stream,
+/* The key that keeps an event behind the other events of its root: the first event's, whoever sends
+ * the next command. */
+static struct bytes event_key(struct batch *b, const struct item *it, struct stream *stream,
                               const char *subject)
 {
-    if (stream->key)
-        return (struct bytes){(const uint8_t *)stream->key, strlen(stream->key)};
-    if (it->cmd.key.p && it->cmd.key.n && it->cmd.key.n <= KEY_BYTES_MAX)
-        return it->cmd.key;
-    return (struct bytes){(const uint8_t *)subject, strlen(subject)};
+    struct bytes key = it->cmd.key;
+    bool usable = key.p && key.n && key.n <= KEY_BYTES_MAX && utf8_printable(key.p, key.n);
+    if (!stream->key)
+        stream->key = usable ? arena_strn(b->arena, (const char *)key.p, key.n)
+                             : arena_str(b->arena, subject);
+    if (!stream->key) {
+        batch_fail(b, ERR_NO_MEMORY, "event");
+        return (struct bytes){0};
+    }
+    return (struct bytes){(const uint8_t *)stream->key, strlen(stream->key)};
+}
+
+void stream_keyed(struct stream *stream, const char *subject)
+{
+    if (!stream->key)
+        stream->key = subject;
 }
 
 void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
@@ -177,7 +191,7 @@ void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
     if (it->replay_of && !ev->command)
         header_put_int(&h, "drawbridge-replay-of", it->replay_of);
     row->topic = "drawbridge.events";
-    row->key = event_key(it, stream, ev->subject);
+    row->key = event_key(b, it, stream, ev->subject);
     row->headers = kept(b, &h);
     row->value = (struct bytes){arena_copy(b->arena, ev->data, ev->data_n), ev->data_n};
     row->ce_id = arena_str(b->arena, id);

@@ -16,5 +16,7 @@ void deployment_row_commit(struct working_set *ws);
 /* A text column copied into the arena; NULL for NULL. */
 const char *row_text(struct working_set *ws, const PGresult *r, int row, int col);
 void row_stream(struct working_set *ws, const PGresult *r, int row, int col, struct stream *out);
+/* What the row's event_key holds: NULL when the key is the usual one. */
+const char *row_key(const struct stream *stream, const char *usual);
 /* Among the user's live sessions; false: no memory, the batch has failed. */
 bool user_row_live_add(struct working_set *ws, struct user_row *u, struct session *session);

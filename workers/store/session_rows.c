@@ -193,6 +193,7 @@ static void put_rest(struct working_set *ws, struct args *a, size_t all)
     SESSION_COLUMN(a, OID_TEXT, item_text(a, row->stream.consumer));
     SESSION_COLUMN(a, OID_INT4, item_int4(a, row->stream.shard));
     SESSION_COLUMN(a, OID_INT8, item_int8(a, row->stream.seq));
+    SESSION_COLUMN(a, OID_TEXT, item_text(a, row_key(&row->stream, s->user_id)));
 }
 
 static size_t count_rows(struct working_set *ws, bool (*which)(const struct session_row *))

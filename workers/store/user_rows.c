@@ -104,6 +104,8 @@ static void commit_users(struct working_set *ws, bool exists)
     USER_COLUMN(a, OID_INT8, item_int8(a, row->stream.seq));
     if (exists)
         args_int8(a, (int64_t)n);
+    else
+        USER_COLUMN(a, OID_TEXT, item_text(a, row_key(&row->stream, u->id)));
     pg_query(batch_pg(ws->b), exists ? SQL_USER_CHANGE : SQL_USER_ADD, a, NULL, NULL);
 }
 

@@ -96,6 +96,12 @@ void row_stream(struct working_set *ws, const PGresult *r, int row, int col, str
     out->consumer = row_text(ws, r, row, col + 1);
     out->shard = (int)pg_int8(r, row, col + 2);
     out->seq = pg_int8(r, row, col + 3);
+    out->key = row_text(ws, r, row, col + 4);
+}
+
+const char *row_key(const struct stream *stream, const char *usual)
+{
+    return stream->key && strcmp(stream->key, usual) ? stream->key : NULL;
 }
 
 bool working_set_load(struct working_set *ws, bool locked, struct err *err)
@@ -194,16 +200,19 @@ bool working_set_commit(struct working_set *ws, bool last, struct err *err)
     return true;
 }
 
-/* Whoever the command came from: the events of a session are on its owner's partition. */
+/* Whoever the command came from: the events of a session are on its owner's partition, unless there
+ * were events of it before. */
 struct stream *session_row_stream(struct session_row *row)
 {
-    row->stream.key = row->session.user_id;
+    if (!row->stream.key)
+        row->stream.key = row->session.user_id;
     return &row->stream;
 }
 
 struct stream *user_row_stream(struct user_row *row)
 {
-    row->stream.key = row->user.id;
+    if (!row->stream.key)
+        row->stream.key = row->user.id;
     return &row->stream;
 }
 
