@@ -2,6 +2,7 @@
 tells what became of it. No worker runs: these tests play them."""
 import hashlib
 import json
+import select
 import signal
 import struct
 import time
@@ -287,8 +288,10 @@ def test_watch_shows_what_is_asked_for_and_ends_by_itself(bare):
 def test_watch_follows_live_and_an_interrupt_is_its_good_end(bare):
     subject = f"user/{uuid.uuid4()}"
     run = bare.start("watch", "--subject", subject, "--json")
-    time.sleep(1.5)
-    bare.event("user.changed", CHANGED, subject)
+    readable = []
+    while not readable and run.poll() is None:  # nobody knows when it has begun to follow
+        bare.event("user.changed", CHANGED, subject)
+        readable, _, _ = select.select([run.stdout], [], [], 0.5)
     assert json.loads(run.stdout.readline())["subject"] == subject
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=10)

@@ -8,6 +8,7 @@ import uuid
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from bare_stack import until
 from conftest import BUILD, drop_bare, make_bare
 
 TOPIC = "drawbridge.provisioning"
@@ -186,13 +187,18 @@ def test_an_outcome_that_the_database_refuses_is_undone_and_its_start_dies(house
     assert not house.bare.sql("SELECT 1 FROM address_lease WHERE session_id = %s", session)
 
 
+def all_published(house):
+    return not house.bare.sql("SELECT 1 FROM shard WHERE consumer = 'provisioning'"
+                              " AND published <> ledger_seq")
+
+
 def test_nothing_new_is_published_before_what_a_predecessor_left_unpublished(house):
     """Q-04: a thousand rows are read in many chunks; a command that waits already comes after."""
     commands = [house.put(f"order-{i % 50}", data=json.dumps(
         {"userId": f"order-{i % 50}", "displayName": str(i),
          "requestedBy": {"kind": "admin", "id": "t"}})) for i in range(1500)]
     assert house.outcome(commands[-1], 40) == "done"
-    time.sleep(1)
+    assert until(lambda: all_published(house))
     house.bare.stack("stop", "provisioning")
     house.bare.sql("UPDATE shard SET published = 0 WHERE consumer = 'provisioning'")
     ends = end_offsets(house)
@@ -201,7 +207,7 @@ def test_nothing_new_is_published_before_what_a_predecessor_left_unpublished(hou
     house.bare.stack("start", "provisioning")
     assert house.outcome(new[-1], 40) == "done"
     assert {house.outcome(c) for c in new} == {"done"}
-    time.sleep(1)
+    assert until(lambda: all_published(house))
     seen = read_from(house, ends)
     fresh = set(new)
     for partition, messages in seen.items():

@@ -9,27 +9,8 @@ import pytest
 
 from harness import check, until
 from harness.client import admin, new_id, rfc3339
-from harness.stack import WORKERS
+from harness.rough import client, stack, the_client  # noqa: F401
 from harness.wait import stays
-
-
-@pytest.fixture(scope="module")
-def stack(rough_stack):
-    return rough_stack
-
-
-@pytest.fixture(scope="module")
-def the_client(stack):
-    client = stack.client()
-    yield client
-    client.verify()
-
-
-@pytest.fixture
-def client(the_client, stack):
-    """All workers run when a test begins."""
-    stack.start(*(w for w in WORKERS if w not in stack.workers or not stack.workers[w].alive()))
-    return the_client
 
 
 def run_to_its_end(stack, worker, timeout=20):

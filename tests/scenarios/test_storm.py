@@ -9,14 +9,10 @@ import pytest
 
 from harness import check
 from harness.client import new_id
+from harness.rough import stack  # noqa: F401
 
 USERS, PER_USER = 500, 10
 SESSIONS = 10_000
-
-
-@pytest.fixture(scope="module")
-def stack(rough_stack):
-    return rough_stack
 
 
 @pytest.fixture
