@@ -200,6 +200,30 @@ static void each_profile_behaves_as_it_says(void **state)
     assert_int_equal(number(w->admin, "select count(*) from simulated_instance"), 2);
 }
 
+static bool nobody(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+/* H33: its shard was lost meanwhile, and the successor may have made and removed it since. */
+static void a_sleeping_call_that_nobody_wants_any_more_is_answered_and_not_made(void **state)
+{
+    struct world *w = *state;
+    struct id id = fresh_id();
+    struct answer a = {0};
+    driver_simulated.call(w->d,
+                          &(struct driver_call){.op = EFFECT_CREATE,
+                                                .session_id = id.text,
+                                                .profile = "slow-100",
+                                                .attempt = 1,
+                                                .fence = 1},
+                          nobody, answer_done, &a);
+    assert_true(loop_until_here(&w->loop, &a, 1, 5000));
+    assert_int_equal(a.kind, OUTCOME_TRANSIENT);
+    assert_int_equal(number(w->admin, "select count(*) from simulated_instance"), 0);
+}
+
 static void slow_makes_the_instance_at_the_end_of_its_delay(void **state)
 {
     struct world *w = *state;
@@ -400,6 +424,7 @@ int main(void)
         TEST(deleting_what_is_not_there_is_fine),
         TEST(each_profile_behaves_as_it_says),
         TEST(slow_makes_the_instance_at_the_end_of_its_delay),
+        TEST(a_sleeping_call_that_nobody_wants_any_more_is_answered_and_not_made),
         TEST(polled_is_pending_until_it_is_ready),
         TEST(stuck_is_not_removed_while_its_attempts_last),
         TEST(an_unknown_profile_is_refused_with_the_list),

@@ -137,9 +137,22 @@ def peers(stack):
     return found
 
 
+def set_peer(stack, key, *words):
+    subprocess.run([NODE, "--run", str(stack.run), "exec", "node", "wg", "set",
+                    stack.env["DRAWBRIDGE_WIREGUARD_INTERFACE"], "peer", key, *words],
+                   check=True, capture_output=True, timeout=20)
+
+
+def add_peer(stack, key, address):
+    """As a call of a worker does."""
+    set_peer(stack, key, "allowed-ips", address + "/32")
+
+
+def forget_peer(stack, key):
+    set_peer(stack, key, "remove")
+
+
 def forget_peers(stack):
     """Empties the interface, as a reboot does."""
-    interface = stack.env["DRAWBRIDGE_WIREGUARD_INTERFACE"]
     for key in peers(stack):
-        subprocess.run([NODE, "--run", str(stack.run), "exec", "node", "wg", "set", interface,
-                        "peer", key, "remove"], check=True, capture_output=True, timeout=20)
+        forget_peer(stack, key)

@@ -144,6 +144,27 @@ def test_peers_are_applied_again_by_a_newly_started_worker(client, stack, user, 
         tunnel.ping()
 
 
+@pytest.mark.limit(120)
+def test_a_peer_that_a_dead_workers_call_left_behind_is_swept(client, stack, user, tunnels):
+    """V-20 Q-14, H33: a `wg` that a killed worker had started adds its peer after the session was stopped:
+    it is removed; the peers of living sessions, and one that is none of ours, stay."""
+    name = user()
+    gone, _ = started(client, name)
+    there, _ = started(client, user())
+    late, living = (stack.one("SELECT client_public_key AS key, client_ip_address AS address"
+                              " FROM client_config WHERE session_id = %s", s) for s in (gone, there))
+    client.do(client.stop_session(gone, name))
+    assert late["key"] not in tunnels.peers(stack)
+    _, stranger = tunnels.keys()
+    tunnels.add_peer(stack, late["key"], late["address"])
+    tunnels.add_peer(stack, stranger, "10.99.0.1")
+    assert late["key"] in tunnels.peers(stack)
+    stack.clock_forward(90_000)
+    until(lambda: late["key"] not in tunnels.peers(stack), 30, lambda: stack.tail("refresh"))
+    assert {living["key"], stranger} <= set(tunnels.peers(stack))
+    tunnels.forget_peer(stack, stranger)
+
+
 def test_many_sessions_are_many_peers(client, stack, user, tunnels):
     """V-20 V-03: forty sessions at once on one interface, each with an address of its own; all gone
     after their stops."""

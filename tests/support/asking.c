@@ -39,7 +39,7 @@ void ask(const struct driver_type *type, struct driver *d, const struct driver_c
     if (!fenced.fence)
         fenced.fence = ++decisions;
     memset(out, 0, sizeof(*out));
-    type->call(d, &fenced, answer_done, out);
+    type->call(d, &fenced, NULL, answer_done, out);
     assert(!out->here); /* never from inside the call */
 }
 

@@ -37,6 +37,8 @@ static void on_done(void *arg, const struct pg_failure *failure)
 {
     struct retention *r = arg;
     r->asking = false;
+    if (failure)
+        r->next_us = clock_mono_us(engine_clock(r->e)) + SOON_US;
     if (failure && !failure->lost)
         log_warn(engine_cx(r->e), "retention.failed", KV_ERR(&failure->err));
 }

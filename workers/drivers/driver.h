@@ -29,13 +29,19 @@ struct driver_peer {
 };
 typedef void driver_applied(void *arg, const struct err *err);
 
+/* Whether anybody still waits for the call of that arg. */
+typedef bool driver_wanted(void *arg);
+
 struct driver; /* an open one */
 
 struct driver_type {
     const char *name; /* "wireguard" */
     bool sees_traffic;
     struct driver *(*open)(uv_loop_t *loop, const struct conf *conf, struct err *err);
-    void (*call)(struct driver *d, const struct driver_call *c, driver_done *done, void *arg);
+    /* wanted: asked before a call that was put off is made; one that nobody wants any more is
+     * answered without being made. NULL: it is wanted. */
+    void (*call)(struct driver *d, const struct driver_call *c, driver_wanted *wanted,
+                 driver_done *done, void *arg);
     /* Reads all counters at once; NULL where the driver cannot. */
     void (*counters)(struct driver *d, driver_counters_done *done, void *arg);
     /* Applies many peers again (V-24); NULL where there is nothing to apply. */

@@ -14,6 +14,9 @@ void drivers_close(struct drivers **d);
 /* Starts the call; the outcome (a heap copy, blob of type struct outcome *) goes to
  * engine_effect_done(token). At most conf->effects_max run at once; the others wait in order. */
 void drivers_call(struct drivers *d, const struct driver_call *c, uint64_t token);
+/* An outcome that nobody gave, for rehearsals: the call was carried out, or refused for good. Its
+ * addresses and keys lead nowhere. Heap, one block; NULL without memory. */
+struct outcome *drivers_pretend(const struct driver_call *c, bool done);
 /* Calls that wait their turn are handed back, here and from now on: their rows stay for whoever
  * comes after us, who observes first. Calls under way go on. */
 void drivers_hand_back(struct drivers *d);

@@ -37,6 +37,7 @@ struct call {
     char profile_text[32];
     int attempt;
     int64_t fence;
+    driver_wanted *wanted;
     driver_done *done;
     void *arg;
     int64_t due_us; /* asleep until; waiting: given up at */
@@ -401,12 +402,26 @@ static void reset_if_late(struct driver *d, int64_t now_us)
         }
 }
 
+/* Its shard was lost while it slept: the successor makes it, or undoes it. */
+static void answer_unwanted(struct driver *d, struct call *c)
+{
+    answer(d, c,
+           &(struct simulated_answer){.kind = OUTCOME_TRANSIENT,
+                                      .result = "failed",
+                                      .code = err_name(ERR_PROVIDER_FAILED),
+                                      .message = "nobody waits for this call any more"});
+}
+
 static void wake(struct driver *d, int64_t now_us)
 {
     struct queue due;
     queue_init(&due);
     queue_due(&d->asleep, now_us, &due);
-    for (struct call *c; (c = queue_get(&due));) {
+    for (struct call *c; !d->closing && (c = queue_get(&due));) {
+        if (c->wanted && !c->wanted(c->arg)) {
+            answer_unwanted(d, c);
+            continue;
+        }
         /* Woken late, because the process stood still: somebody else may have made, and even
          * removed the instance since (H33). */
         if (now_us - c->due_us > LATE_US) {
@@ -418,6 +433,7 @@ static void wake(struct driver *d, int64_t now_us)
         c->due_us = now_us + WAIT_US;
         queue_put(&d->waiting[c->op], c);
     }
+    queue_done(&due);
 }
 
 static void give_up(struct driver *d, int64_t now_us)
@@ -478,8 +494,8 @@ static bool call_check(struct call *c, const struct driver_call *in)
     return true;
 }
 
-static void simulated_call(struct driver *d, const struct driver_call *in, driver_done *done,
-                           void *arg)
+static void simulated_call(struct driver *d, const struct driver_call *in, driver_wanted *wanted,
+                           driver_done *done, void *arg)
 {
     assert(in->op == EFFECT_CREATE || in->op == EFFECT_DELETE || in->op == EFFECT_OBSERVE);
     struct call *c = calloc(1, sizeof(*c));
@@ -487,6 +503,7 @@ static void simulated_call(struct driver *d, const struct driver_call *in, drive
     c->op = in->op;
     c->attempt = in->attempt;
     c->fence = in->fence;
+    c->wanted = wanted;
     c->done = done;
     c->arg = arg;
     int64_t now_us = clock_mono_now_us();

@@ -484,9 +484,10 @@ static void answer_later(struct driver *d, struct item *i)
     uv_idle_start(&d->turn, on_turn);
 }
 
-static void wireguard_call(struct driver *d, const struct driver_call *c, driver_done *done,
-                           void *arg)
+static void wireguard_call(struct driver *d, const struct driver_call *c, driver_wanted *wanted,
+                           driver_done *done, void *arg)
 {
+    (void)wanted; /* made within this turn, or right after the batch that runs */
     struct item *i = item_new(1, arg);
     struct peer *p = &i->peers[0];
     i->op = c->op;

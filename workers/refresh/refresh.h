@@ -11,6 +11,7 @@ struct refresh {
     struct drivers *drivers;
     struct scan *scan;      /* the one under way */
     int64_t next_period_ms; /* when the counters are read again */
+    int64_t next_sweep_ms;  /* when it is looked for peers without a session again */
     int64_t next_due_ms;    /* when the earliest session falls idle; 0: unknown */
 };
 
@@ -19,5 +20,7 @@ extern const size_t refresh_ncommands;
 
 /* Starts a scan when one is due and none is under way. */
 void refresh_tick(struct refresh *r);
+/* Removes peers that no session has: rows of peer_stray. */
+void refresh_sweep(struct refresh *r, const PGresult *strays);
 /* Its late answers are dropped. */
 void refresh_forget(struct refresh *r);

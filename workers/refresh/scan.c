@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+#define SWEEP_PERIOD_MS 60000
+#define SWEEP_AGE_MS 20000 /* a call is given up after 10 s; its removal is long answered by then  \
+                            */
+
 struct scan {
     struct refresh *r; /* NULL: forgotten */
     struct arena *arena;
@@ -72,6 +76,34 @@ static void on_rows(void *arg, const PGresult *res)
         look(s, res, i);
 }
 
+static void on_strays(void *arg, const PGresult *res)
+{
+    struct scan *s = arg;
+    if (s->r)
+        refresh_sweep(s->r, res);
+}
+
+/* Once a minute: whose session ended a while ago, and is still there? */
+static void ask_strays(struct scan *s, struct pg *pg)
+{
+    int64_t now = clock_ms(engine_clock(s->r->resources.e));
+    size_t n = table_count(s->samples);
+    if (!n || now < s->r->next_sweep_ms)
+        return;
+    s->r->next_sweep_ms = now + SWEEP_PERIOD_MS;
+    struct args a;
+    args_init(&a);
+    args_array(&a, OID_TEXT);
+    for (size_t i = 0; i < n; i++) {
+        struct bytes key = table_at(s->samples, i)->key;
+        item_textn(&a, (const char *)key.p, key.n);
+    }
+    args_array_end(&a);
+    args_time(&a, now - SWEEP_AGE_MS);
+    pg_query(pg, SQL_PEER_STRAY, &a, on_strays, s);
+    args_done(&a);
+}
+
 static void on_done(void *arg, const struct pg_failure *failure)
 {
     struct scan *s = arg;
@@ -96,6 +128,7 @@ static void read_rows(struct scan *s)
             item_int4(&a, n);
     args_array_end(&a);
     pg_query(pg, SQL_SESSION_WATCH, &a, on_rows, s);
+    ask_strays(s, pg);
     pg_sync(pg, on_done, s);
     args_done(&a);
 }
