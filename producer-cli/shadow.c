@@ -128,10 +128,9 @@ static void add_change(json_t *list, const json_t *before, const json_t *after)
                                     "difference", from && to ? json_difference(from, to) : NULL));
 }
 
-static json_t *changes(const json_t *doc)
+static json_t *changes(const json_t *rows_before, const json_t *rows_after)
 {
-    auto_json json_t *before = by_name(json_object_get(doc, "before"));
-    auto_json json_t *after = by_name(json_object_get(doc, "after"));
+    auto_json json_t *before = by_name(rows_before), *after = by_name(rows_after);
     json_t *list = json_array(), *row;
     const char *name;
     json_object_foreach(before, name, row) add_change(list, row, json_object_get(after, name));
@@ -175,7 +174,6 @@ static const struct column message_columns[] = {{"topic", "TOPIC", FORMAT_TEXT, 
                                                 {"type", "TYPE", FORMAT_TEXT, 32},
                                                 {"subject", "SUBJECT", FORMAT_TEXT, 48},
                                                 {"outcome", "ENDS IT", FORMAT_STATUS, 0},
-                                                {"note", "", FORMAT_TEXT, 0},
                                                 {0}};
 
 static void put_messages(struct out *o, const json_t *messages)
@@ -199,6 +197,15 @@ static void put_messages(struct out *o, const json_t *messages)
     out_table_notes(o, rows, message_columns, "said");
 }
 
+static void put_answer(struct out *o, const json_t *then)
+{
+    bool done = !strcmp(text(then, "answer"), "done");
+    out_line(o, done ? STYLE_GOOD : STYLE_BAD, "\n%s",
+             done ? "IF THE PROVIDER DOES IT" : "IF THE PROVIDER REFUSES FOR GOOD");
+    put_rows(o, json_object_get(then, "rows"));
+    put_messages(o, json_object_get(then, "messages"));
+}
+
 static void shadow_people(struct cli *cli, const json_t *doc)
 {
     struct out *o = &cli->out;
@@ -212,15 +219,32 @@ static void shadow_people(struct cli *cli, const json_t *doc)
     put_messages(o, json_object_get(doc, "messages"));
     json_array_foreach(json_object_get(doc, "effects"), i, e)
         out_line(o, STYLE_WARN,
-                 "\nThen it would call the provider for %s; what comes of that is "
-                 "not rehearsed.",
+                 "\nThen it would call the provider for %s. What each answer leads to (both are "
+                 "made up):",
                  text(e, "subject"));
+    json_array_foreach(json_object_get(doc, "then"), i, e) put_answer(o, e);
 }
 
 static bool refused(const json_t *doc, struct err *err)
 {
     const json_t *error = json_object_get(doc, "error");
     return !error || err_set(err, err_by_name(text(error, "code")), "%s", text(error, "message"));
+}
+
+/* Rows as they were and are become changes, of what follows an answer since the decision. */
+static void compare(json_t *doc)
+{
+    const json_t *decided = json_object_get(doc, "after");
+    size_t i;
+    json_t *then;
+    json_object_set_new(doc, "rows", changes(json_object_get(doc, "before"), decided));
+    json_array_foreach(json_object_get(doc, "then"), i, then)
+    {
+        json_object_set_new(then, "rows", changes(decided, json_object_get(then, "after")));
+        json_object_del(then, "after");
+    }
+    json_object_del(doc, "before");
+    json_object_del(doc, "after");
 }
 
 int shadow_letter(struct cli *cli, const char *letter)
@@ -239,8 +263,6 @@ int shadow_letter(struct cli *cli, const char *letter)
     auto_json json_t *doc = ask(cli, program, letter, &err);
     if (!doc || !refused(doc, &err))
         return cli_fail(cli, &err);
-    json_object_set_new(doc, "rows", changes(doc));
-    json_object_del(doc, "before");
-    json_object_del(doc, "after");
+    compare(doc);
     return cli_done(cli, json_incref(doc), shadow_people);
 }

@@ -139,7 +139,8 @@ def test_a_rehearsal_leaves_no_trace_and_tells_the_truth(client, stack):
 
     def everything():
         return stack.one(
-            "SELECT (SELECT count(*) FROM ledger) AS ledger, (SELECT count(*) FROM inbox) AS inbox,"
+            "SELECT (SELECT count(*) FROM ledger WHERE consumer = 'provisioning') AS ledger,"
+            " (SELECT count(*) FROM inbox) AS inbox,"
             " (SELECT count(*) FROM pending) AS pending, (SELECT count(*) FROM users) AS users,"
             " (SELECT jsonb_agg(to_jsonb(s) - 'owner_pid' ORDER BY consumer, n) FROM shard s"
             "  WHERE consumer = 'provisioning') AS shards,"
@@ -182,9 +183,25 @@ def test_a_rehearsed_start_takes_no_place_and_calls_no_provider(client, stack, u
     calls = len(stack.calls(start.data["sessionId"]))
     told = said(stack, "dlq", "replay", "--shadow", letter)
     assert told["effects"] and {r["table"] for r in told["rows"]} >= {"sessions", "pending", "address_lease"}
+    done, refused = told["then"]
+    assert (done["answer"], refused["answer"]) == ("done", "refused")
+    assert [m["type"] for m in done["messages"]] == ["drawbridge.session.active"]
+    assert [m["type"] for m in refused["messages"]][-1] == "drawbridge.command.dead"
+    assert [m["outcome"] for m in refused["messages"] if m["outcome"]] == ["dead"]
+    became = {(r["change"], r["table"]): r for r in done["rows"]}
+    assert became["update", "sessions"]["after"]["status"] == "active"
+    assert became["update", "dead_letter"]["after"]["replay_outcome"] == "done"
+    assert ("delete", "pending") in became
+    became = {(r["change"], r["table"]): r for r in refused["rows"]}
+    assert became["insert", "dead_letter"]["after"]["code"] == "provider.refused"
+    assert ("delete", "address_lease") in became and ("delete", "pending") in became
     assert stack.infrastructure() == before and stack.session(start.data["sessionId"])["status"] == "terminated"
     assert len(stack.calls(start.data["sessionId"])) == calls
-    assert "would call the provider" in stack.cli("dlq", "replay", "--shadow", str(letter)).stdout
+    people = stack.cli("dlq", "replay", "--shadow", str(letter)).stdout
+    for words in ("would call the provider", "IF THE PROVIDER DOES IT", "IF THE PROVIDER REFUSES FOR GOOD"):
+        assert words in people, people
+    assert stack.infrastructure() == before and not stack.sql(
+        "SELECT 1 FROM pending WHERE subject = %s", start.subject)
 
 
 @pytest.mark.limit(120)

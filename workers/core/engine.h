@@ -183,6 +183,9 @@ struct worker_ops {
     must_check bool (*commit)(void *w, struct batch *b, bool last, struct err *err);
     /* After the commit: start it; it must end in engine_effect_done(token). */
     void (*effect)(void *w, struct item *it, void *effect, uint64_t token);
+    /* For rehearsals: an outcome as engine_effect_done would get it, of a provider that did what
+     * the effect asks, or will never do it. Heap, freed with free; NULL without memory. */
+    void *(*answer)(const void *effect, bool done);
     void (*shard_opened)(void *w, int shard);
     void (*shards_closed)(void *w);
     void (*committed)(void *w, struct batch *b); /* may be NULL */

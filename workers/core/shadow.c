@@ -1,7 +1,9 @@
 /* A rehearsal: what this worker, in this version, would decide about a dead letter, with today's
  * rows (drawbridge dlq replay --shadow). The way of a replay is gone to its end, admit, load,
  * decide, commit, by the same code, in one transaction that is rolled back. There is no consumer
- * and no producer, no effect is started, and nothing is published.
+ * and no producer, no effect is started, and nothing is published. Where the decision orders an
+ * effect, two answers to it are made up (ops->answer), and what each leads to is decided too, one
+ * after the other from a savepoint behind the first decision.
  *
  * The shard's epoch is raised like at an opening, and goes back with the rollback. Until then the
  * owner's next commit waits for the row; so there are short limits on everything, and the server
@@ -22,6 +24,17 @@
 #define LIMIT_MS 20000
 #define OUTPUT_MAX (8 << 20)
 #define TOKEN "00000000-0000-4000-8000-000000000000" /* nobody else sees it */
+#define CHAIN_MAX 4 /* an effect, what is undone after it, and room */
+
+/* The ways a rehearsal goes: to the first decision, and on from there with an answer. */
+enum way { WAY_FIRST, WAY_DONE, WAY_REFUSED, WAYS };
+
+/* What came of one way: rows as JSON members, and the batches in their order. */
+struct course {
+    struct buf rows;
+    struct batch *batches[CHAIN_MAX];
+    size_t n;
+};
 
 struct rehearsal {
     const char *letter_text;
@@ -29,14 +42,15 @@ struct rehearsal {
     struct engine e;
     struct pipe pipe;
     struct shard shard, *shards[1];
-    struct batch *batch;
+    enum way way;
+    struct course courses[WAYS];
+    int64_t sent[POSITIONS], seq_sent; /* of the shard, at the savepoint */
     struct arena *arena;
-    struct intake *intake;
     struct record record;
     const char *subject;
     uint8_t digest[16];
     bool found, has_digest;
-    struct buf before, after; /* JSON members "what id": row */
+    struct buf before;
     uv_loop_t loop;
     uv_timer_t timer;
     struct err err;
@@ -196,35 +210,26 @@ static void on_done(void *arg, const struct pg_failure *failure)
     pg_sync(r->pipe.pg, on_over, r);
 }
 
-/* The batch ends its segment and not the transaction, which began before it. */
-static void commit_step(struct rehearsal *r)
+static struct batch *last_batch(struct rehearsal *r)
 {
-    struct batch *b = r->batch;
-    b->seq_new[0] = r->shard.seq_sent;
-    settle_all(b);
-    if (b->failed) {
-        end(r, b->why.code, b->why.message);
-        return;
-    }
-    batch_commit(b);
-    ask_rows(r, &r->after);
-    pg_sync(r->pipe.pg, on_done, r);
+    struct course *c = &r->courses[r->way];
+    return c->n ? c->batches[c->n - 1] : NULL;
 }
 
-static void load_step(struct rehearsal *r)
+static void load_step(struct rehearsal *r, const struct intake *what)
 {
-    struct batch *b = r->batch = batch_new(&r->pipe);
+    struct course *c = &r->courses[r->way];
+    struct batch *b = batch_new(&r->pipe);
     struct intake *in = calloc(1, sizeof *in);
     if (!b || !in) {
         free(in);
         end(r, ERR_NO_MEMORY, "batch");
         return;
     }
-    *in = (struct intake){
-        .kind = ITEM_RECORD, .shard = &r->shard, .record = &r->record, .position = -1};
+    *in = *what;
     b->in = in;
     b->nin = b->in_cap = 1;
-    r->record.offset = r->shard.sent[0]; /* the next one: nobody has it yet */
+    c->batches[c->n++] = b;
     b->now_ms = clock_ms(r->e.clock);
     b->locked = b->inside = b->touched[0] = true;
     memcpy(b->pos_new[0], r->shard.sent, sizeof b->pos_new[0]);
@@ -236,6 +241,87 @@ static void load_step(struct rehearsal *r)
     if (!b->two_step)
         batch_resolve(b);
     batch_load(b);
+}
+
+/* Hands in an answer to the effect that the last batch ordered. */
+static void answer_step(struct rehearsal *r, const struct batch *b, bool done)
+{
+    const struct effect_start *ordered = &b->effects[0];
+    const struct command *c = &ordered->it->cmd;
+    struct ref *ref = ref_new(ITEM_OUTCOME, c->subject, c->digest);
+    if (!ref || !(ref->blob = r->e.ops->answer(ordered->effect, done))) {
+        end(r, ERR_NO_MEMORY, "answer");
+        return;
+    }
+    load_step(
+        r, &(struct intake){.kind = ITEM_OUTCOME, .shard = &r->shard, .ref = ref, .position = -1});
+}
+
+/* From the savepoint on, with the next answer. */
+static void next_way(struct rehearsal *r)
+{
+    memcpy(r->shard.sent, r->sent, sizeof r->sent);
+    r->shard.seq_sent = r->seq_sent;
+    r->way++;
+    answer_step(r, r->courses[WAY_FIRST].batches[0], r->way == WAY_DONE);
+}
+
+static void on_savepoint(void *arg, const struct pg_failure *failure)
+{
+    if (!failed(arg, failure))
+        next_way(arg);
+}
+
+static void on_back(void *arg, const struct pg_failure *failure)
+{
+    (void)failure; /* the tag is that of a lost commit (H16); an error would meet the next query */
+    next_way(arg);
+}
+
+static void on_answered(void *arg, const struct pg_failure *failure)
+{
+    struct rehearsal *r = arg;
+    if (failed(r, failure))
+        return;
+    pg_command(r->pipe.pg, "ROLLBACK TO SAVEPOINT decided");
+    pg_sync(r->pipe.pg, on_back, r);
+}
+
+/* What is ordered after the first answer undoes, and is granted. */
+static void on_ordered(void *arg, const struct pg_failure *failure)
+{
+    struct rehearsal *r = arg;
+    if (!failed(r, failure))
+        answer_step(r, last_batch(r), true);
+}
+
+static void way_ends(struct rehearsal *r)
+{
+    bool ordered = r->way == WAY_FIRST && last_batch(r)->neffects && r->e.ops->answer;
+    ask_rows(r, &r->courses[r->way].rows);
+    if (ordered) {
+        memcpy(r->sent, r->shard.sent, sizeof r->sent);
+        r->seq_sent = r->shard.seq_sent;
+        pg_command(r->pipe.pg, "SAVEPOINT decided");
+    }
+    pg_sync(r->pipe.pg, ordered ? on_savepoint : r->way == WAY_DONE ? on_answered : on_done, r);
+}
+
+/* The batch ends its segment and not the transaction, which began before it. */
+static void commit_step(struct rehearsal *r)
+{
+    struct batch *b = last_batch(r);
+    b->seq_new[0] = r->shard.seq_sent;
+    settle_all(b);
+    if (b->failed) {
+        end(r, b->why.code, b->why.message);
+        return;
+    }
+    batch_commit(b);
+    if (r->way != WAY_FIRST && b->neffects && r->courses[r->way].n < CHAIN_MAX)
+        pg_sync(r->pipe.pg, on_ordered, r);
+    else
+        way_ends(r);
 }
 
 static void on_position(void *arg, const PGresult *row)
@@ -262,8 +348,12 @@ static void on_position(void *arg, const PGresult *row)
 static void on_opened(void *arg, const struct pg_failure *failure)
 {
     struct rehearsal *r = arg;
-    if (!failed(r, failure))
-        load_step(r);
+    if (failed(r, failure))
+        return;
+    r->record.offset = r->shard.sent[0]; /* the next one: nobody has it yet */
+    load_step(r,
+              &(struct intake){
+                  .kind = ITEM_RECORD, .shard = &r->shard, .record = &r->record, .position = -1});
 }
 
 static void on_letter(void *arg, const struct pg_failure *failure)
@@ -357,20 +447,40 @@ static void put_message(struct buf *out, const struct ledger_row *l, bool first)
     buf_str(out, "}");
 }
 
-static void put_batch(struct buf *out, const struct batch *b)
+static void put_effect(struct buf *out, const struct batch *b, size_t i, bool first)
 {
-    buf_str(out, ",\"messages\":[");
-    for (size_t i = 0; i < b->nledger; i++)
-        put_message(out, &b->ledger[i], !i);
+    const struct command *c = &b->effects[i].it->cmd;
+    buf_printf(out, "%s{\"worker\":\"%s\"", first ? "" : ",", b->pipe->e->ops->name);
+    put_text(out, "type", c->type);
+    put_text(out, "subject", c->subject);
+    buf_str(out, "}");
+}
+
+static void put_course(struct buf *out, const struct course *c)
+{
+    size_t messages = 0, effects = 0;
+    buf_printf(out, "\"after\":[%s],\"messages\":[", c->rows.n ? (const char *)c->rows.p : "");
+    for (size_t k = 0; k < c->n; k++)
+        for (size_t i = 0; i < c->batches[k]->nledger; i++)
+            put_message(out, &c->batches[k]->ledger[i], !messages++);
     buf_str(out, "],\"effects\":[");
-    for (size_t i = 0; i < b->neffects; i++) {
-        const struct command *c = &b->effects[i].it->cmd;
-        buf_printf(out, "%s{\"worker\":\"%s\"", i ? "," : "", b->pipe->e->ops->name);
-        put_text(out, "type", c->type);
-        put_text(out, "subject", c->subject);
-        buf_str(out, "}");
-    }
+    for (size_t k = 0; k < c->n; k++)
+        for (size_t i = 0; i < c->batches[k]->neffects; i++)
+            put_effect(out, c->batches[k], i, !effects++);
     buf_str(out, "]");
+}
+
+static void put_courses(struct buf *out, const struct rehearsal *r)
+{
+    buf_printf(out, ",\"before\":[%s],", r->before.n ? (const char *)r->before.p : "");
+    put_course(out, &r->courses[WAY_FIRST]);
+    if (!r->courses[WAY_DONE].n)
+        return;
+    buf_str(out, ",\"then\":[{\"answer\":\"done\",");
+    put_course(out, &r->courses[WAY_DONE]);
+    buf_str(out, "},{\"answer\":\"refused\",");
+    put_course(out, &r->courses[WAY_REFUSED]);
+    buf_str(out, "}]");
 }
 
 static int tell(const struct rehearsal *r)
@@ -386,10 +496,7 @@ static int tell(const struct rehearsal *r)
         put_text(&out, "hint", err_hint(r->err.code));
         buf_str(&out, "}");
     } else {
-        buf_printf(&out, ",\"before\":[%s],\"after\":[%s]",
-                   r->before.n ? (const char *)r->before.p : "",
-                   r->after.n ? (const char *)r->after.p : "");
-        put_batch(&out, r->batch);
+        put_courses(&out, r);
     }
     buf_str(&out, "}\n");
     bool told = buf_ok(&out) && fwrite(out.p, 1, out.n, stdout) == out.n && !fflush(stdout);
@@ -431,13 +538,14 @@ static bool open_engine(struct rehearsal *r, const struct worker_ops *ops, const
 /* The batch's own steps end in a state of it. */
 static void look_at_batch(struct rehearsal *r)
 {
-    if (!r->batch || r->over)
+    const struct batch *b = last_batch(r);
+    if (!b || r->over)
         return;
-    if (r->batch->state == BATCH_FAILED)
-        end(r, r->batch->failure.err.code, r->batch->failure.err.message);
-    else if (r->batch->failed)
-        end(r, r->batch->why.code, r->batch->why.message);
-    else if (r->batch->state == BATCH_LOADED)
+    if (b->state == BATCH_FAILED)
+        end(r, b->failure.err.code, b->failure.err.message);
+    else if (b->failed)
+        end(r, b->why.code, b->why.message);
+    else if (b->state == BATCH_LOADED)
         commit_step(r);
 }
 
@@ -448,7 +556,8 @@ int shadow_run(const struct worker_ops *ops, const struct conf *conf, const char
     r.letter_text = letter;
     r.letter = strtoll(letter, &rest, 10);
     buf_init(&r.before, OUTPUT_MAX);
-    buf_init(&r.after, OUTPUT_MAX);
+    for (size_t i = 0; i < WAYS; i++)
+        buf_init(&r.courses[i].rows, OUTPUT_MAX);
     log_level_set(LOG_ERROR);
     if (*rest || r.letter <= 0 || ops->plain_log)
         (void)err_set(&r.err, ERR_NOT_FOUND, "%.32s is no dead letter of %s", letter, ops->name);

@@ -56,6 +56,11 @@ static void stopping(void *w)
     drivers_hand_back(((struct provisioning *)w)->drivers);
 }
 
+static void *pretend(const void *effect, bool done)
+{
+    return drivers_pretend(effect, done);
+}
+
 static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
 {
     (void)it;
@@ -84,6 +89,7 @@ int main(int argc, char **argv)
         .stream = resources_stream,
         .commit = resources_commit,
         .effect = start_effect,
+        .answer = pretend,
         .stopping = stopping,
         .shard_opened = shard_opened,
     };

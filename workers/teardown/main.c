@@ -117,6 +117,11 @@ static void stopping(void *w)
     drivers_hand_back(((struct teardown *)w)->drivers);
 }
 
+static void *pretend(const void *effect, bool done)
+{
+    return drivers_pretend(effect, done);
+}
+
 static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
 {
     (void)it;
@@ -141,6 +146,7 @@ int main(int argc, char **argv)
         .stream = resources_stream,
         .commit = resources_commit,
         .effect = start_effect,
+        .answer = pretend,
         .stopping = stopping,
     };
     return worker_main(argc, argv, &ops);
