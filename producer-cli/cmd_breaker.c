@@ -22,7 +22,7 @@ static const struct column columns[] = {
 
 void breakers_table(struct out *o, const json_t *rows)
 {
-    out_table(o, rows, columns);
+    out_table_leaving(o, rows, columns, "retriesLate retryBudgetUsed instance callsLimit");
 }
 
 static void list_people(struct cli *cli, const json_t *doc)

@@ -62,9 +62,12 @@ static const struct example set_examples[] = {
     {0},
 };
 
+static const struct example show_examples[] = {
+    {"capacity show", "how many may run, how many do, and whether one was turned away"}, {0}};
+
 const struct action capacity_actions[] = {
     {"capacity", "show", NULL, 0, 0, "Shows how many servers may run, and how many do", NULL, NULL,
-     NULL, run_show},
+     show_examples, run_show},
     {"capacity", "set", "N", 1, 1, "Sets how many servers may run at a time", NULL, set_options,
      set_examples, run_set},
     {0},

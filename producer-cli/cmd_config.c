@@ -44,10 +44,15 @@ static const struct option docs_options[] = {
     {0},
 };
 
+static const struct example show_examples[] = {
+    {"config show --kafka-brokers kafka:9092", "what a flag would change"}, {0}};
+static const struct example docs_examples[] = {
+    {"config docs", "each key with its default, range and meaning"}, {0}};
+
 const struct action config_actions[] = {
     {"config", "show", NULL, 0, 0, "Shows every value in force and where it came from",
-     "Secrets are masked.", NULL, NULL, run_show},
-    {"config", "docs", NULL, 0, 0, "Explains every configuration key", NULL, docs_options, NULL,
-     run_docs},
+     "Secrets are masked.", NULL, show_examples, run_show},
+    {"config", "docs", NULL, 0, 0, "Explains every configuration key", NULL, docs_options,
+     docs_examples, run_docs},
     {0},
 };

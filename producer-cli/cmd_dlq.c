@@ -18,6 +18,7 @@ enum {
     EXPORT_LIMIT = 100000,
     WATCH_MS = 1000,
     WATCH_ROWS = 500,
+    WATCH_TYPE = 14, /* columns for the type, which is longer now and then */
     FILTER_BYTES = 1024
 };
 
@@ -36,7 +37,9 @@ static void put_none(struct cli *cli, const json_t *doc)
         out_line(&cli->out, STYLE_GOOD, "No dead letters. Nothing has been given up.");
     else
         out_line(&cli->out, STYLE_PLAIN, "No dead letter fits: %s.", clean ? clean : "");
-    out_line(&cli->out, STYLE_DIM, "Dealt with are shown too by: drawbridge dlq list --state all");
+    out_line(&cli->out, STYLE_DIM,
+             "Next: drawbridge dlq list --state all shows those dealt with too%s",
+             letter_filter_says_something(filter) ? ", drawbridge dlq groups all that wait" : "");
 }
 
 static json_t *rows_of(const struct cli *cli, struct db *db, enum sql_id id, const json_t *filter,
@@ -65,16 +68,25 @@ static const struct column list_columns[] = {
     {0},
 };
 
-/* What tells people nothing is left out: the common prefix of types, the worker beside a type that
- * only it knows, a state that all of them have. */
+static bool all_have(const json_t *rows, const char *name)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) if (!json_is_string(json_object_get(row, name))) return false;
+    return true;
+}
+
+/* What tells people nothing is left out: the common prefix of types, the workers where types tell
+ * them, a state that all of them have. */
 static json_t *for_people(const json_t *rows, bool all_parked)
 {
     json_t *copy = json_deep_copy(rows), *row;
+    bool typed = all_have(rows, "type");
     size_t i;
     json_array_foreach(copy, i, row)
     {
         const char *type = json_string_value(json_object_get(row, "type"));
-        if (type)
+        if (typed)
             json_object_del(row, "worker");
         if (all_parked)
             json_object_del(row, "state");
@@ -335,8 +347,9 @@ static void put_letter(struct cli *cli, const json_t *row)
     out_text(&cli->out, STYLE_DIM, "%.12s  ", at && strlen(at) > 11 ? at + 11 : "");
     out_text(&cli->out, STYLE_BOLD, "%-6lld",
              (long long)json_integer_value(json_object_get(row, "id")));
-    out_text(&cli->out, STYLE_PLAIN, "  %-14s  %s  ", clean_type ? clean_type : "",
-             about ? about : "");
+    size_t wide = clean_type ? text_width(clean_type) : 0;
+    out_text(&cli->out, STYLE_PLAIN, "  %s%*s  %s  ", clean_type ? clean_type : "",
+             wide < WATCH_TYPE ? (int)(WATCH_TYPE - wide) : 0, "", about ? about : "");
     out_text(&cli->out, STYLE_BAD, "%s", json_string_value(json_object_get(row, "code")));
     out_line(&cli->out, STYLE_PLAIN, ": %s", message ? message : "");
     fflush(cli->out.to);
@@ -361,8 +374,10 @@ static bool watch_once(struct watch *w, struct err *err)
         json_object_set_new(w->seen, id, json_true());
         w->last = n > w->last ? n : w->last;
         put_letter(w->cli, row);
-        if (w->count && !--w->count)
+        if (w->count && !--w->count) {
             signals_raise();
+            break;
+        }
     }
     return rows != NULL;
 }

@@ -28,15 +28,6 @@ static int64_t number(const json_t *row, const char *name)
     return json_integer_value(json_object_get(row, name));
 }
 
-static void author_of(const struct line *l, char *out, size_t bytes)
-{
-    const char *said = line_text(l, "author");
-    if (said)
-        snprintf(out, bytes, "%s", said);
-    else
-        account_name(out, bytes);
-}
-
 /* The part of a request that says which letter. */
 static json_t *about(const struct cli *cli, const json_t *row)
 {
@@ -159,13 +150,24 @@ static bool edit_as_told(struct editing *e, struct err *err)
     return true;
 }
 
-static int tell_problems(struct cli *cli, const struct problems *problems)
+/* What is no JSON has no places where something could be set. */
+static const char *advice(const struct editing *e)
 {
+    const char *value = e->edit.value;
+    auto_json json_t *doc = value ? json_value_parse(value, strlen(value), &(struct err){0}) : NULL;
+    return doc ? ""
+               : ". The body is no JSON: replace it as a whole with --value '{…}' or --value @FILE";
+}
+
+static int tell_problems(struct editing *e)
+{
+    struct cli *cli = e->cli;
+    const struct problems *problems = &e->problems;
     struct err err = {0};
     auto_json json_t *list = json_array();
     (void)err_set(&err, problems->code,
-                  "the edited message is wrong in %zu place%s; nothing was sent", problems->total,
-                  problems->total == 1 ? "" : "s");
+                  "the edited message is wrong in %zu place%s; nothing was sent%s", problems->total,
+                  problems->total == 1 ? "" : "s", advice(e));
     if (!cli->json)
         return cli_fail(cli, &err);
     for (size_t i = 0; i < problems->n; i++)
@@ -198,7 +200,7 @@ static int send_edit(struct editing *e)
     if (json_object_size(e->edit.headers))
         json_object_set(data, "headers", e->edit.headers);
     json_array_append_new(datas, data);
-    author_of(&cli->line, author, sizeof author);
+    author_name(&cli->line, author, sizeof author);
     auto_json json_t *results = control_run(cli, e->db, "deadletter.edit", datas, author,
                                             line_int(&cli->line, "wait", CONTROL_WAIT_MS), &err);
     if (!results || !control_error(results, &err))
@@ -239,7 +241,7 @@ static int run_edit(struct cli *cli)
     if (!open_letter(&e, &err) || !(told ? edit_as_told(&e, &err) : edit_by_hand(&e, &err)))
         return cli_fail(cli, &err);
     if (e.problems.total)
-        return tell_problems(cli, &e.problems);
+        return tell_problems(&e);
     e.edit.diff = letter_edit_difference(&e.record, e.edit.value, e.edit.headers);
     if (!json_array_size(e.edit.diff))
         return nothing_changed(cli);
@@ -308,7 +310,7 @@ static int run_discard(struct cli *cli)
         return cli_fail(cli, &err);
     auto_json json_t *datas = json_array();
     json_array_foreach(rows, i, row) json_array_append_new(datas, about(cli, row));
-    author_of(&cli->line, author, sizeof author);
+    author_name(&cli->line, author, sizeof author);
     signals_watch();
     auto_json json_t *results = control_run(cli, db, "deadletter.discard", datas, author,
                                             line_int(&cli->line, "wait", CONTROL_WAIT_MS), &err);
@@ -341,6 +343,7 @@ static const struct example edit_examples[] = {
     {"dlq edit 17 --reason 'typed by hand'", "opens $EDITOR on the body"},
     {"dlq edit 17 --set /isActive=true --unset /colour --reason 'the form sent words'",
      "without an editor"},
+    {"dlq edit 17 --value @body.json --reason 'it was cut off'", "the whole body anew"},
     {"dlq edit 17 --drop-header ce_expirytime", "it expired, and is still wanted"},
     {0},
 };

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { JOBS_LIMIT = 20, PLAN_ROWS = 10, DEFAULT_WAIT_MS = 300000, FILTER_BYTES = 1024 };
+enum { JOBS_LIMIT = 20, PLAN_ROWS = 50, DEFAULT_WAIT_MS = 300000, FILTER_BYTES = 1024 };
 
 #define DEFAULT_RATE 50.0
 #define DEFAULT_PERCENT 20
@@ -48,7 +48,7 @@ static bool read_options(const struct line *l, struct replay_options *o, struct 
 
 static const struct column outcome_columns[] = {{"outcome", "OUTCOME", FORMAT_STATUS, 0},
                                                 {"count", "LETTERS", FORMAT_NUMBER, 0},
-                                                {"means", "", FORMAT_TEXT, 60},
+                                                {"means", "WHAT THAT MEANS", FORMAT_TEXT, 60},
                                                 {0}};
 
 static json_t *outcome_rows(const json_t *job)
@@ -145,20 +145,36 @@ static const struct column plan_columns[] = {
     {"code", "CODE", FORMAT_TEXT, 24},    {0},
 };
 
+/* The types without what they all begin with. */
+static json_t *short_types(const json_t *rows)
+{
+    json_t *copy = json_deep_copy(rows), *row;
+    size_t i;
+    json_array_foreach(copy, i, row) if (!strncmp(text(row, "type"), "drawbridge.", 11))
+        json_object_set_new(row, "type", json_string(text(row, "type") + 11));
+    return copy;
+}
+
 static void plan_people(struct cli *cli, const json_t *doc)
 {
-    const json_t *rows = json_object_get(doc, "first");
+    auto_json json_t *rows = short_types(json_object_get(doc, "first"));
     int64_t total = integer(doc, "total");
     double seconds = json_number_value(json_object_get(doc, "seconds"));
     if (!total) {
         out_line(&cli->out, STYLE_PLAIN, "Nothing to replay: no parked dead letter fits.");
+        out_line(&cli->out, STYLE_DIM,
+                 "Next: drawbridge dlq groups shows what waits, drawbridge "
+                 "dlq list --state all what was dealt with");
         return;
     }
     out_table(&cli->out, rows, plan_columns);
+    if (total > (int64_t)json_array_size(rows))
+        out_line(&cli->out, STYLE_PLAIN, "… and %" PRId64 " more: --limit N shows more of them",
+                 total - (int64_t)json_array_size(rows));
     out_line(&cli->out, STYLE_DIM,
-             "%" PRId64 " dead letters would be sent in this order, in about %.0f s. Nothing was "
-             "changed.",
-             total, seconds);
+             "%" PRId64 " dead letter%s would be sent%s, in about %.0f s. Nothing was changed.",
+             total, total == 1 ? "" : "s", total == 1 ? "" : " in this order",
+             seconds < 1 ? 1 : seconds);
 }
 
 static json_t *plan(struct cli *cli, struct db *db, const json_t *filter,
@@ -166,10 +182,9 @@ static json_t *plan(struct cli *cli, struct db *db, const json_t *filter,
 {
     auto_json json_t *parked = json_deep_copy(filter);
     char most[24];
-    (void)cli;
     json_object_set_new(parked, "state", json_pack("[s]", "parked"));
     auto_free char *param = letter_filter_param(parked);
-    snprintf(most, sizeof most, "%d", PLAN_ROWS);
+    snprintf(most, sizeof most, "%" PRId64, line_int(&cli->line, "limit", PLAN_ROWS));
     auto_json json_t *count = db_row(db, SQL_DEAD_LETTER_COUNT, DB_PARAMS(param), err);
     auto_json json_t *rows =
         count ? db_rows(db, SQL_REPLAY_JOB_PLAN, DB_PARAMS(param, most), err) : NULL;
@@ -194,15 +209,6 @@ static int nothing(struct cli *cli, const json_t *filter)
     return cli_fail(cli, &err);
 }
 
-static void author_of(const struct line *l, char *out, size_t bytes)
-{
-    const char *said = line_text(l, "author");
-    if (said)
-        snprintf(out, bytes, "%s", said);
-    else
-        account_name(out, bytes);
-}
-
 static int make_and_run(struct cli *cli, struct db *db, const json_t *filter,
                         const struct replay_options *o)
 {
@@ -219,7 +225,7 @@ static int make_and_run(struct cli *cli, struct db *db, const json_t *filter,
         return nothing(cli, filter);
     if (total > 1 && !confirm(cli, &err, "Replay %" PRId64 " dead letters", total))
         return cli_fail(cli, &err);
-    author_of(&cli->line, author, sizeof author);
+    author_name(&cli->line, author, sizeof author);
     int64_t job = replay_make(db, filter, o, author, line_text(&cli->line, "reason"), &total, &err);
     if (!job)
         return err.code ? cli_fail(cli, &err) : nothing(cli, filter);
@@ -319,7 +325,8 @@ static void jobs_people(struct cli *cli, const json_t *doc)
             json_object_set_new(job, "note", note);
     }
     if (!json_array_size(rows)) {
-        out_line(&cli->out, STYLE_PLAIN, "No dead letter was ever replayed from here.");
+        out_line(&cli->out, STYLE_PLAIN, "No dead letter was ever replayed.");
+        out_line(&cli->out, STYLE_DIM, "Next: drawbridge dlq groups shows what waits for it");
         return;
     }
     out_table_notes(&cli->out, rows, job_columns, "note");
@@ -347,9 +354,11 @@ static const struct option replay_options[] = {
     LETTER_FILTER_OPTIONS,
     {"dry-run", NULL, "show what would be sent, in which order, and change nothing", OPT_FLAG, 0, 0,
      false},
+    {"limit", "N", "rows that --dry-run shows (50)", OPT_INT, 1, 100000, false},
     {"shadow", NULL,
      "one dead letter: let the worker decide about it in a transaction that is rolled back, and "
-     "show the rows and events that it would make",
+     "show the rows and events that it would make; where it calls a provider, also what follows "
+     "when that does it, and when it refuses",
      OPT_FLAG, 0, 0, false},
     {"rate", "N/s", "so many a second, or N/m a minute (50/s)", OPT_TEXT, 0, 0, false},
     {"per-key-rate", "N/s", "so many of one key (of one user), without a limit by default",
@@ -387,11 +396,13 @@ static const struct example jobs_examples[] = {
 
 const struct action dlq_replay_actions[] = {
     {"dlq", "replay", "[ID...]", 0, LINE_WORDS_MAX,
-     "Sends dead letters again, as a job that can be interrupted and resumed",
+     "Sends dead letters again, as a job that can be resumed",
      "They go in the order in which they came in first, through the lanes of their resources, with "
      "a fresh budget of tries. Each is decided on in the database before it is sent, so that "
      "nothing is carried out twice, whatever is killed or started twice. The job stops by itself "
-     "when too many die again.",
+     "when too many die again. Exit code 0 means that all of them were done, 1 that some were "
+     "refused, died again or were not sent, 6 that some have no outcome yet or that it was "
+     "interrupted.",
      replay_options, replay_examples, run_replay},
     {"dlq", "jobs", NULL, 0, 0, "Lists replays, newest first", NULL, jobs_options, jobs_examples,
      run_jobs},

@@ -176,10 +176,13 @@ static int run_doctor(struct cli *cli)
     return code == EXIT_DONE && bad ? EXIT_FAILED : code;
 }
 
+static const struct example examples[] = {
+    {"doctor", "before the first start, after an upgrade, and when nothing goes on"}, {0}};
+
 const struct action doctor_actions[] = {
     {"doctor", NULL, NULL, 0, 0, "Checks what everything rests on and says what to do",
      "PostgreSQL's durability, the schema, clocks, roles, brokers, topics and the master key. Exit "
      "code 1 when something is bad.",
-     NULL, NULL, run_doctor},
+     NULL, examples, run_doctor},
     {0},
 };

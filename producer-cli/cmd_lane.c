@@ -11,7 +11,7 @@ enum { LIST_LIMIT = 50 };
 /* ---- looking ---- */
 
 static const struct column list_columns[] = {
-    {"lane", "LANE", FORMAT_TEXT, 48},
+    {"lane", "LANE", FORMAT_TEXT, 0},
     {"worker", "WORKER", FORMAT_TEXT, 0},
     {"type", "HEAD", FORMAT_TEXT, 24},
     {"state", "STATE", FORMAT_STATUS, 0},
@@ -37,13 +37,24 @@ static const struct column show_columns[] = {
     {0},
 };
 
+static bool narrowed(const struct line *l)
+{
+    return line_has(l, "worker") || line_has(l, "state") || line_has(l, "tenant");
+}
+
 static void list_people(struct cli *cli, const json_t *doc)
 {
     const json_t *rows = json_object_get(doc, "lanes");
     if (json_array_size(rows))
-        out_table(&cli->out, rows, list_columns);
-    else
+        out_table_leaving(&cli->out, rows, list_columns,
+                          "since attempt nextDue worker errorCode depth");
+    else if (narrowed(&cli->line)) {
+        out_line(&cli->out, STYLE_PLAIN, "No lane fits.");
+        out_line(&cli->out, STYLE_DIM, "Next: drawbridge lane list shows all that wait");
+    } else
         out_line(&cli->out, STYLE_GOOD, "Nothing waits.");
+    if (json_array_size(rows))
+        out_line(&cli->out, STYLE_DIM, "Next: drawbridge lane show LANE");
 }
 
 static int run_list(struct cli *cli)
@@ -53,10 +64,11 @@ static int run_list(struct cli *cli)
     char limit[24];
     snprintf(limit, sizeof limit, "%lld", (long long)line_int(l, "limit", LIST_LIMIT));
     auto_db struct db *db = db_open(cli, &err);
-    auto_json json_t *rows =
-        db ? db_rows(db, SQL_LANE_LIST,
-                     DB_PARAMS(line_text(l, "worker"), line_text(l, "state"), NULL, limit), &err)
-           : NULL;
+    auto_json json_t *rows = db ? db_rows(db, SQL_LANE_LIST,
+                                          DB_PARAMS(line_text(l, "worker"), line_text(l, "state"),
+                                                    NULL, limit, line_text(l, "tenant")),
+                                          &err)
+                                : NULL;
     if (!rows)
         return cli_fail(cli, &err);
     return cli_done(cli, json_pack("{s:O}", "lanes", rows), list_people);
@@ -64,7 +76,8 @@ static int run_list(struct cli *cli)
 
 static void show_people(struct cli *cli, const json_t *doc)
 {
-    out_table(&cli->out, json_object_get(doc, "waiting"), show_columns);
+    out_table_leaving(&cli->out, json_object_get(doc, "waiting"), show_columns,
+                      "pos attempt expiresAt nextDue worker errorCode");
 }
 
 /* The rows of a lane, or of a command; NULL and NOT_FOUND when nothing waits. */
@@ -76,8 +89,11 @@ static json_t *waiting(struct db *db, const char *subject, const char *command, 
         return NULL;
     if (json_array_size(rows))
         return take(rows);
-    (void)err_set(err, ERR_NOT_FOUND, "nothing waits %s %.200s", subject ? "in the lane" : "as",
-                  subject ? subject : command);
+    (void)err_set(
+        err, ERR_NOT_FOUND,
+        "nothing waits %s %.200s; `drawbridge lane list` shows what does, `drawbridge trace "
+        "%.200s` what became of it",
+        subject ? "in the lane" : "as", subject ? subject : command, subject ? subject : command);
     return NULL;
 }
 
@@ -214,6 +230,7 @@ static const struct option list_options[] = {
     OPTION_WORKER,
     {"state", "STATE", "only where the head is: effect, tier, timed, held, follower or scheduled",
      OPT_TEXT, 0, 0, false},
+    {"tenant", "TENANT", "only of this tenant's users", OPT_TEXT, 0, 0, false},
     {"limit", "N", "lanes (50)", OPT_INT, 1, 10000, false},
     {0},
 };
@@ -225,7 +242,18 @@ static const struct option cancel_options[] = {
     {0},
 };
 static const struct example list_examples[] = {
-    {"lane list --state held", "what a dead letter, a breaker or a limit holds"}, {0}};
+    {"lane list --state held", "what a dead letter, a breaker or a limit holds"},
+    {"lane list --tenant acme --worker teardown", "a tenant's stops that wait"},
+    {0}};
+static const struct example show_examples[] = {
+    {"lane show session/7d1f7a52-8c53-4f0e-9b07-3a1a4b3f6f0e", "who waits there, for what"}, {0}};
+static const struct example release_examples[] = {
+    {"lane release user/ada --reason 'letter 17 is not wanted'", "who waits behind it goes on"},
+    {0}};
+static const struct example lane_cancel_examples[] = {
+    {"lane cancel user/ada --worker provisioning --reason 'sent by mistake'",
+     "all that wait there, at one worker"},
+    {0}};
 static const struct example cancel_examples[] = {
     {"cancel 3f1c0c2e-8d8b-4b0e-9c57-6a1f0c6f2d11 --reason 'ordered twice'",
      "calls a scheduled or waiting command off"},
@@ -235,12 +263,12 @@ const struct action lane_actions[] = {
     {"lane", "list", NULL, 0, 0, "Lists what waits, deepest lanes first", NULL, list_options,
      list_examples, run_list},
     {"lane", "show", "SUBJECT", 1, 1, "Shows a lane: every command that waits, in order", NULL,
-     NULL, NULL, run_show},
+     NULL, show_examples, run_show},
     {"lane", "release", "SUBJECT", 1, 1, "Lets a held lane go on",
-     "A dead letter that holds it stays parked.", ask_options, NULL, run_release},
+     "A dead letter that holds it stays parked.", ask_options, release_examples, run_release},
     {"lane", "cancel", "SUBJECT", 1, 1, "Cancels everything that waits in a lane",
      "An attempt that is under way at a provider is not touched: stop the resource instead.",
-     ask_options, NULL, run_lane_cancel},
+     ask_options, lane_cancel_examples, run_lane_cancel},
     {"cancel", NULL, "[ID]", 0, 1, "Cancels a command that waits, or all of a resource's",
      "Each ends cancelled; what is half-made is removed first.", cancel_options, cancel_examples,
      run_cancel},

@@ -295,13 +295,17 @@ static const struct example list_examples[] = {
     {0},
 };
 
+static const struct example show_examples[] = {
+    {"session show 7d1f7a52-8c53-4f0e-9b07-3a1a4b3f6f0e", "its state, address, traffic and errors"},
+    {0}};
+
 const struct action session_actions[] = {
     {"session", "start", NULL, 0, 0, "Starts a VPN session", NULL, start_options, start_examples,
      run_start},
     {"session", "stop", "ID", 1, 1, "Stops a session, or cancels it while it is being made", NULL,
      stop_options, stop_examples, run_stop},
     {"session", "show", "ID", 1, 1, "Shows one session and what is under way for it", NULL, NULL,
-     NULL, run_show},
+     show_examples, run_show},
     {"session", "list", NULL, 0, 0, "Lists sessions, newest first", NULL, list_options,
      list_examples, run_list},
     {0},

@@ -259,12 +259,13 @@ static const struct column event_columns[] = {
     {0},
 };
 
-static void put_table(struct out *o, const json_t *rows, const struct column *columns)
+static void put_table(struct out *o, const json_t *rows, const struct column *columns,
+                      const char *leaving)
 {
     if (!json_array_size(rows))
         return;
     fputc('\n', o->to);
-    out_table(o, rows, columns);
+    out_table_leaving(o, rows, columns, leaving);
 }
 
 static void put_capacity(struct out *o, const json_t *c)
@@ -307,13 +308,15 @@ static void status_people(struct cli *cli, const json_t *doc)
     o->now_ms = clock_wall_ms();
     if (line_has(&cli->line, "watch"))
         out_line(o, STYLE_DIM, "%s", json_string_value(json_object_get(doc, "at")));
-    out_table(o, json_object_get(doc, "workers"), worker_columns);
+    out_table_leaving(o, json_object_get(doc, "workers"), worker_columns,
+                      "tickets unpublished heldOtherwise behind waiting shards up");
     put_capacity(o, json_object_get(doc, "capacity"));
     put_sessions(o, json_object_get(doc, "sessions"));
-    put_table(o, json_object_get(doc, "pending"), pending_columns);
+    put_table(o, json_object_get(doc, "pending"), pending_columns, "next");
     put_breakers(o, json_object_get(doc, "breakers"));
-    put_table(o, json_object_get(doc, "instances"), instance_columns);
-    put_table(o, json_object_get(doc, "events"), event_columns);
+    put_table(o, json_object_get(doc, "instances"), instance_columns,
+              "version host pid worker startedAt");
+    put_table(o, json_object_get(doc, "events"), event_columns, "eventType");
 }
 
 static int once(struct cli *cli)

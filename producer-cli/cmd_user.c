@@ -208,11 +208,16 @@ static const struct example remove_examples[] = {
     {0},
 };
 
+static const struct example show_examples[] = {
+    {"user show ada", "quotas, sessions of today, and what is under way"}, {0}};
+static const struct example list_examples[] = {
+    {"user list --json | jq -r '.users[].id'", "the ids alone"}, {0}};
+
 const struct action user_actions[] = {
     {"user", "put", "ID", 1, 1, "Makes a user, or changes what is given", NULL, put_options,
      put_examples, run_put},
-    {"user", "show", "ID", 1, 1, "Shows one user", NULL, NULL, NULL, run_show},
-    {"user", "list", NULL, 0, 0, "Lists users", NULL, list_options, NULL, run_list},
+    {"user", "show", "ID", 1, 1, "Shows one user", NULL, NULL, show_examples, run_show},
+    {"user", "list", NULL, 0, 0, "Lists users", NULL, list_options, list_examples, run_list},
     {"user", "remove", "ID", 1, 1, "Stops a user's sessions and removes the user",
      "Done when the sessions are gone.", remove_options, remove_examples, run_remove},
     {0},

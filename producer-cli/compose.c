@@ -78,6 +78,15 @@ void account_name(char *out, size_t bytes)
         snprintf(out, bytes, "uid-%lu", (unsigned long)getuid());
 }
 
+void author_name(const struct line *l, char *out, size_t bytes)
+{
+    const char *said = line_text(l, "author");
+    if (said)
+        snprintf(out, bytes, "%s", said);
+    else
+        account_name(out, bytes);
+}
+
 /* ---- parts ---- */
 
 /* The value of a member of the data as text; "" when it is missing: the schema says so later. */

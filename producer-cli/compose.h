@@ -9,6 +9,8 @@
 
 #define COMPOSE_SOURCE "urn:drawbridge:cli"
 
+struct line; /* line.h */
+
 struct composition {
     const char *type;           /* "drawbridge.session.start", or without the prefix */
     const char *id;             /* NULL: a new UUID */
@@ -43,3 +45,5 @@ struct routing {
 must_check bool routing_of(const char *type, struct routing *out, struct err *err);
 /* The account's name, for requestedBy. */
 void account_name(char *out, size_t bytes);
+/* What --author says, else the account's. */
+void author_name(const struct line *l, char *out, size_t bytes);

@@ -8,17 +8,26 @@ enum { LINE_WIDTH = 96 };
 
 static const struct {
     int code;
-    const char *means;
+    const char *word, *means;
 } exit_codes[] = {
-    {EXIT_DONE, "done"},
-    {EXIT_FAILED, "refused, failed or dead"},
-    {EXIT_USAGE, "the command line or the configuration is wrong"},
-    {EXIT_INPUT, "invalid input: every problem is printed with its place"},
-    {EXIT_NOT_FOUND, "there is no such thing"},
-    {EXIT_UNREACHABLE, "brokers or database cannot be reached"},
-    {EXIT_UNKNOWN, "no answer in time, the outcome is unknown"},
-    {EXIT_NOT_ALLOWED, "a right is missing"},
+    {EXIT_DONE, "done", "done"},
+    {EXIT_FAILED, "refused, failed or dead", "refused, failed or dead"},
+    {EXIT_USAGE, "usage", "the command line or the configuration is wrong"},
+    {EXIT_INPUT, "invalid input", "invalid input: every problem is printed with its place"},
+    {EXIT_NOT_FOUND, "not found", "there is no such thing"},
+    {EXIT_UNREACHABLE, "unreachable", "brokers or database cannot be reached"},
+    {EXIT_UNKNOWN, "outcome unknown", "no answer in time, the outcome is unknown"},
+    {EXIT_NOT_ALLOWED, "not allowed", "a right is missing"},
 };
+
+/* The same place to print to, with lines that are no longer than people like to read. */
+static struct out narrow(const struct out *o)
+{
+    struct out n = *o;
+    if (!n.width || n.width > LINE_WIDTH)
+        n.width = LINE_WIDTH;
+    return n;
+}
 
 /* Breaks a text at blanks, each line after `indent` blanks. */
 static void put_wrapped(FILE *to, const char *text, int indent)
@@ -35,6 +44,8 @@ static void put_wrapped(FILE *to, const char *text, int indent)
     }
     fputc('\n', to);
 }
+
+static const char many[] = " (repeatable)";
 
 static void put_name(FILE *to, const struct action *a)
 {
@@ -60,6 +71,7 @@ static int option_text(char *out, size_t bytes, const struct option *o)
 static void put_options(struct out *o, const struct option *first, const struct option *second)
 {
     const struct option *const tables[] = {first, second};
+    struct out page = narrow(o);
     int width = 0;
     char text[128];
     for (size_t i = 0; i < LEN(tables); i++)
@@ -69,14 +81,18 @@ static void put_options(struct out *o, const struct option *first, const struct 
         }
     for (size_t i = 0; i < LEN(tables); i++)
         for (const struct option *p = tables[i]; p && p->name; p++) {
+            auto_free char *help = NULL;
             option_text(text, sizeof text, p);
-            out_text(o, STYLE_PLAIN, "  %-*s  %s%s\n", width, text, p->help,
-                     p->many ? " (may come several times)" : "");
+            if (asprintf(&help, "%s%s", p->help, p->many ? many : "") < 0)
+                help = NULL;
+            fprintf(o->to, "  %-*s  ", width, text);
+            out_wrapped(&page, STYLE_PLAIN, help ? help : p->help, (size_t)width + 4);
         }
 }
 
 void help_all(struct out *o, const struct action *actions)
 {
+    struct out page = narrow(o);
     int width = 0;
     out_line(o, STYLE_BOLD, "drawbridge COMMAND [OPTIONS]");
     out_line(o, STYLE_PLAIN,
@@ -87,7 +103,8 @@ void help_all(struct out *o, const struct action *actions)
     for (const struct action *a = actions; a->noun; a++) {
         fputs("  ", o->to);
         put_name(o->to, a);
-        out_line(o, STYLE_PLAIN, "%*s  %s", width - name_width(a), "", a->summary);
+        fprintf(o->to, "%*s  ", width - name_width(a), "");
+        out_wrapped(&page, STYLE_PLAIN, a->summary, (size_t)width + 4);
     }
     out_line(o, STYLE_BOLD, "\nOptions of every command");
     put_options(o, global_options, NULL);
@@ -99,15 +116,27 @@ void help_all(struct out *o, const struct action *actions)
     out_line(o, STYLE_PLAIN, "\n`drawbridge help COMMAND` tells more about one.");
 }
 
+static void put_exit_codes(struct out *page)
+{
+    char line[512];
+    struct buf b;
+    buf_init_fixed(&b, line, sizeof line);
+    for (size_t i = 0; i < LEN(exit_codes); i++)
+        buf_printf(&b, "%s%d %s", i ? ", " : "", exit_codes[i].code, exit_codes[i].word);
+    out_text(page, STYLE_BOLD, "\nExit codes ");
+    out_wrapped(page, STYLE_PLAIN, line, 11);
+}
+
 void help_action(struct out *o, const struct action *a)
 {
+    struct out page = narrow(o);
     out_text(o, STYLE_BOLD, "drawbridge ");
     put_name(o->to, a);
     fputs(a->options ? " [OPTIONS]\n" : "\n", o->to);
     out_line(o, STYLE_PLAIN, "%s.", a->summary);
     if (a->details) {
         fputc('\n', o->to);
-        put_wrapped(o->to, a->details, 0);
+        out_wrapped(&page, STYLE_PLAIN, a->details, 0);
     }
     out_line(o, STYLE_BOLD, "\nOptions");
     put_options(o, a->options, global_options);
@@ -117,6 +146,7 @@ void help_action(struct out *o, const struct action *a)
         out_line(o, STYLE_DIM, "  # %s", x->what);
         out_line(o, STYLE_PLAIN, "  drawbridge %s", x->line);
     }
+    put_exit_codes(&page);
 }
 
 int help_noun(struct cli *cli, int argc, char **argv)
@@ -160,7 +190,7 @@ static void markdown_options(FILE *to, const struct option *options)
         put_cell_text(to, text);
         fputs("` | ", to);
         put_cell_text(to, o->help);
-        fputs(o->many ? " (may come several times) |\n" : " |\n", to);
+        fprintf(to, "%s |\n", o->many ? many : "");
     }
 }
 
@@ -291,6 +321,8 @@ static const struct option help_options[] = {
     {0},
 };
 
+static const struct example help_examples[] = {
+    {"help dlq replay", "what one command does, its options and examples"}, {0}};
 static const struct example completion_examples[] = {
     {"completion bash > /etc/bash_completion.d/drawbridge", "for everybody on this machine"},
     {0},
@@ -301,6 +333,6 @@ const struct action help_actions[] = {
     {"completion", NULL, "bash", 1, 1, "Prints the completion for a shell", NULL, NULL,
      completion_examples, run_completion},
     {"help", NULL, "[COMMAND]", 0, 2, "Lists the commands, or tells about one", NULL, help_options,
-     NULL, run_help},
+     help_examples, run_help},
     {0},
 };

@@ -25,7 +25,7 @@ json_t *letter_row(struct db *db, const char *id, struct err *err)
     if (!json_is_null(row))
         return row;
     json_decref(row);
-    (void)err_set(err, ERR_NOT_FOUND, "there is no dead letter %s", id);
+    (void)err_set(err, ERR_NOT_FOUND, "there is no dead letter %s; `drawbridge dlq list --state all` shows them all", id);
     return NULL;
 }
 

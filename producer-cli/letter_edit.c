@@ -93,10 +93,11 @@ char *letter_edit_body(const struct line *l, const char *body, struct err *err)
     struct err why = {0};
     auto_json json_t *doc = json_value_parse(text, strlen(text), &why);
     if (!doc) {
-        (void)err_set(err, ERR_JSON_MALFORMED,
-                      "the body %s, so it has no pointers: give the whole with --value, or use the "
-                      "editor",
-                      why.message);
+        (void)err_set(
+            err, ERR_JSON_MALFORMED,
+            "the body %s, so --set and --unset find nothing in it. Replace it as a whole: "
+            "--value '{…}', --value @FILE, or without options in $EDITOR",
+            why.message);
         return NULL;
     }
     for (size_t i = 0; (one = line_many(l, "set", i)); i++)

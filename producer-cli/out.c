@@ -9,7 +9,14 @@
 
 #include "core/clock.h"
 
-enum { TEXT_MAX = 1 << 20, COLUMNS_MAX = 24, GAP = 2, CUT_LEAST = 10, NOTE_INDENT = 7 };
+enum {
+    TEXT_MAX = 1 << 20,
+    COLUMNS_MAX = 24,
+    GAP = 2,
+    CUT_LEAST = 10,
+    READABLE = 24,
+    NOTE_INDENT = 7
+};
 
 /* ---- text ---- */
 
@@ -337,6 +344,51 @@ static void measure(const struct out *o, const json_t *rows, const struct column
     }
 }
 
+/* As narrow as the table gets with its cells still worth reading. */
+static size_t width_readable(const struct column *columns, size_t n, const size_t *width)
+{
+    size_t total = 0;
+    for (size_t k = 0; k < n; k++) {
+        bool cut = columns[k].width_max && width[k] > READABLE;
+        total += width[k] ? (cut ? READABLE : width[k]) + GAP : 0;
+    }
+    return total ? total - GAP : 0;
+}
+
+static bool says_nothing(const json_t *rows, const char *key)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *v = json_object_get(row, key);
+        if (v && !json_is_null(v) && !(json_is_integer(v) && !json_integer_value(v)))
+            return false;
+    }
+    return true;
+}
+
+static bool is_named(const char *keys, size_t length, const char *key)
+{
+    return strlen(key) == length && !strncmp(keys, key, length);
+}
+
+/* Columns leave until the rest can be read. */
+static void leave(const struct out *o, const json_t *rows, const struct column *columns, size_t n,
+                  size_t *width, const char *leaving)
+{
+    for (int all = 0; all < 2; all++)
+        for (const char *at = leaving; *at;) {
+            size_t length = strcspn(at, " ");
+            for (size_t k = 0; k < n; k++)
+                if (is_named(at, length, columns[k].key) &&
+                    width_readable(columns, n, width) > o->width &&
+                    (all || says_nothing(rows, columns[k].key)))
+                    width[k] = 0;
+            at += length + (at[length] == ' ');
+        }
+}
+
 /* Makes a table as narrow as the terminal: the last column that may be cut gives way first. */
 static void fit(const struct out *o, const struct column *columns, size_t n, size_t *width)
 {
@@ -372,7 +424,7 @@ static void put_row(struct out *o, const json_t *row, const struct column *colum
         if (!width[k])
             continue;
         auto_free char *s = row ? fitting(o, row, &columns[k], width[k]) : strdup(columns[k].title);
-        const char *text = s && *s ? s : "–";
+        const char *text = s && (*s || !row) ? s : "–";
         put_padded(o, row ? cell_style(&columns[k], text) : STYLE_BOLD, text, width[k],
                    right_aligned(&columns[k]), k == last);
     }
@@ -402,14 +454,16 @@ void out_wrapped(struct out *o, enum out_style style, const char *text, size_t i
     fputc('\n', o->to);
 }
 
-void out_table_notes(struct out *o, const json_t *rows, const struct column *columns,
-                     const char *note)
+static void put_table(struct out *o, const json_t *rows, const struct column *columns,
+                      const char *note, const char *leaving)
 {
     size_t n = 0, i, width[COLUMNS_MAX];
     json_t *row;
     while (columns[n].key && n < COLUMNS_MAX)
         n++;
     measure(o, rows, columns, n, width);
+    if (o->width && leaving)
+        leave(o, rows, columns, n, width, leaving);
     fit(o, columns, n, width);
     put_row(o, NULL, columns, n, width);
     json_array_foreach(rows, i, row)
@@ -425,7 +479,19 @@ void out_table_notes(struct out *o, const json_t *rows, const struct column *col
 
 void out_table(struct out *o, const json_t *rows, const struct column *columns)
 {
-    out_table_notes(o, rows, columns, NULL);
+    put_table(o, rows, columns, NULL, NULL);
+}
+
+void out_table_leaving(struct out *o, const json_t *rows, const struct column *columns,
+                       const char *leaving)
+{
+    put_table(o, rows, columns, NULL, leaving);
+}
+
+void out_table_notes(struct out *o, const json_t *rows, const struct column *columns,
+                     const char *note)
+{
+    put_table(o, rows, columns, note, NULL);
 }
 
 void out_facts(struct out *o, const json_t *row, const struct column *columns)

@@ -46,6 +46,10 @@ void out_init(struct out *o, FILE *to, bool wanted, int64_t now_ms);
 /* rows: an array of objects. columns: ended by a zeroed row. Titles, then one line each; columns
  * that are empty in every row are left out. */
 void out_table(struct out *o, const json_t *rows, const struct column *columns);
+/* The same; on a terminal that is too narrow the columns named leave, first those of them that say
+ * nothing but 0, then one after the other. leaving: keys, a blank between. */
+void out_table_leaving(struct out *o, const json_t *rows, const struct column *columns,
+                       const char *leaving);
 /* The same with a line under each row: the text of its member `note`, dimmed and wrapped; none
  * where it is missing. */
 void out_table_notes(struct out *o, const json_t *rows, const struct column *columns,
