@@ -317,11 +317,16 @@ static void parse_alone(struct pipe *p, struct batch *b)
     (void)batch_begin(b);
 }
 
+bool pipe_has_room(const struct pipe *p)
+{
+    return p->nqueue < PIPE_DEPTH && !p->reset_wanted && !p->e->producer_broken &&
+           p->state == PIPE_READY && !(p->nqueue && (p->lock_next || p->queue[0]->locked));
+}
+
 static void try_collect(struct pipe *p)
 {
     struct engine *e = p->e;
-    if (p->nqueue >= PIPE_DEPTH || p->reset_wanted || e->producer_broken ||
-        p->state != PIPE_READY || (p->nqueue && (p->lock_next || p->queue[0]->locked)))
+    if (!pipe_has_room(p))
         return;
     struct batch *b = batch_new(p);
     if (!b)

@@ -277,7 +277,7 @@ static void periodic(struct engine *e)
     if (now >= e->next_mark_us) {
         e->next_mark_us = now + MARK_US;
         for (size_t i = 0; i < e->npipes; i++)
-            publish_marks(&e->pipes[i]);
+            publish_marks(&e->pipes[i], false);
     }
     if (now < e->next_second_us)
         return;
@@ -304,7 +304,8 @@ static uint64_t wait_ms(struct engine *e)
     int64_t now = clock_ms(e->clock);
     int64_t wait = getenv("DRAWBRIDGE_TEST_CLOCK") ? 20 : MARK_US / 1000;
     for (int i = 0; i < e->nshards; i++) {
-        int64_t due = engine_owns(e, i) ? shard_next_due(e->shards[i]) : 0;
+        bool takes = engine_owns(e, i) && intake_takes_due(e->shards[i]);
+        int64_t due = takes ? shard_next_due(e->shards[i]) : 0;
         if (due && due - now < wait)
             wait = due - now;
     }
@@ -345,6 +346,15 @@ static void on_timer(uv_timer_t *t)
 static void on_idle(uv_idle_t *i)
 {
     (void)i;
+}
+
+/* libuv runs timers before it waits for sockets, and the turn comes after that: what a timer has
+ * brought, our own one too, must not wait for the next socket that has something to say. */
+static void on_prepare(uv_prepare_t *h)
+{
+    struct engine *e = h->data;
+    if (e->busy && !e->stopped)
+        uv_idle_start(&e->idle, on_idle);
 }
 
 bool engine_stalled(const struct engine *e)
@@ -495,7 +505,9 @@ static void start_loop(struct engine *e)
     uv_timer_init(e->loop, &e->timer);
     uv_check_init(e->loop, &e->check);
     uv_idle_init(e->loop, &e->idle);
-    e->timer.data = e->check.data = e->idle.data = e;
+    uv_prepare_init(e->loop, &e->prepare);
+    e->timer.data = e->check.data = e->idle.data = e->prepare.data = e;
+    uv_prepare_start(&e->prepare, on_prepare);
     uv_check_start(&e->check, on_check);
     uv_timer_start(&e->timer, on_timer, 0, 0);
 }
@@ -579,7 +591,7 @@ static void say_goodbye(struct engine *e)
     if (!e->npipes || !p->pg || !pg_is_up(p->pg))
         return;
     for (size_t i = 0; i < e->npipes; i++)
-        publish_marks(&e->pipes[i]);
+        publish_marks(&e->pipes[i], true);
     struct args *a = &p->args;
     args_clear(a);
     args_text(a, e->instance);
@@ -600,6 +612,7 @@ void engine_free(struct engine **pe)
     e->stopped = true;
     if (e->check.data) {
         uv_check_stop(&e->check);
+        uv_prepare_stop(&e->prepare);
         uv_idle_stop(&e->idle);
         uv_timer_stop(&e->timer);
     }

@@ -82,6 +82,7 @@ struct shard {
     int64_t stored; /* the position of main that the group was told last */
     int64_t seq_committed, seq_sent;
     int64_t mark, mark_written; /* published: acknowledged; as the row has it */
+    int64_t mark_seen;          /* when idle shards were looked for last */
     rd_kafka_queue_t *main_q, *tier_q[TIERS];
     rd_kafka_message_t *tier_head[TIERS]; /* held in hand until due */
     int64_t tier_due[TIERS];
@@ -348,6 +349,7 @@ struct engine {
     size_t nowned;
     bool have_tier[TIERS];
     uv_timer_t timer;
+    uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t idle;
     struct open_effect *effects;
@@ -417,6 +419,8 @@ void effects_forget(struct engine *e);
 /* intake.c */
 bool intake_collect(struct pipe *p, struct batch *b);
 void intake_free(struct intake *in);
+/* What falls due would be taken in at once. False: something else comes first, and turns the loop. */
+bool intake_takes_due(const struct shard *s);
 void intake_put_back(struct pipe *p, struct batch *b);
 /* Keeps the first n; the others go back, to be the next batch. */
 void intake_cut(struct pipe *p, struct batch *b, size_t n);
@@ -461,6 +465,7 @@ struct batch *batch_new(struct pipe *p);
 bool batch_begin(struct batch *b); /* what is taken in becomes items, before the reads */
 void batch_free(struct batch **b);
 void pipe_turn(struct pipe *p);
+bool pipe_has_room(const struct pipe *p); /* one more batch may be collected */
 void pipe_drop(struct pipe *p); /* forgets all batches and the backlog */
 
 /* batch_items.c */
@@ -554,7 +559,8 @@ void command_name_of(const struct item *it, struct command_name *out);
 void publish_batch(struct batch *b);
 void publish_delivered(struct engine *e, uint64_t tag);
 void publish_rows(struct shard *s, const struct ledger_row *rows, size_t n, bool tracked);
-void publish_marks(struct pipe *p);           /* writes idle shards' marks */
+/* Writes the marks of shards that idle; last: of all, nothing will take them along any more. */
+void publish_marks(struct pipe *p, bool last);
 void publish_forget(struct shard *s);         /* what is on its way counts no more */
 bool publish_has_room(const struct shard *s); /* more may be produced */
 

@@ -135,6 +135,12 @@ static bool shard_ready(const struct shard *s)
     return s->state == SHARD_OPEN && s->caught_up && publish_has_room(s);
 }
 
+bool intake_takes_due(const struct shard *s)
+{
+    return shard_ready(s) && pipe_has_room(s->pipe) && !s->pipe->nbacklog && !s->e->revoking &&
+           !s->e->draining;
+}
+
 /* From the backlog only: what was put back keeps its order and its company. */
 static bool collect_backlog(struct pipe *p, struct batch *b)
 {

@@ -42,7 +42,7 @@ static void on_wake(uv_poll_t *h, int status, int events)
     (void)status, (void)events;
     struct kafka *k = h->data;
     char drain[512];
-    while (k && read(k->wake[0], drain, sizeof drain) > 0) {
+    while (k && read(k->wake[0], drain, sizeof drain) == sizeof drain) {
     }
     if (k)
         k->ops.woken(k->ops.arg);

@@ -27,6 +27,7 @@ struct pg {
     PGconn *conn;
     enum pg_state state;
     uv_poll_t *poll; /* heap: outlives us until its close callback */
+    int polled;      /* the events it is started for; 0: not started */
     uv_timer_t *timer;
     uint64_t backoff_ms;
     uint8_t prepared[SQL_COUNT];
@@ -172,6 +173,7 @@ static void drop_poll(struct pg *pg)
     pg->poll->data = NULL;
     uv_close((uv_handle_t *)pg->poll, free_handle);
     pg->poll = NULL;
+    pg->polled = 0;
 }
 
 static void on_timer(uv_timer_t *t)
@@ -235,8 +237,13 @@ void pg_reset(struct pg *pg, const char *why)
     go_down(pg, why);
 }
 
+/* Every segment comes by here, and nearly always wants what is watched already: starting it once
+ * more would take the socket out of the loop and put it back, at two system calls. */
 static void want(struct pg *pg, int events)
 {
+    if (pg->polled == events)
+        return;
+    pg->polled = events;
     uv_poll_start(pg->poll, events, on_poll);
 }
 

@@ -146,26 +146,23 @@ static void on_marked(void *arg, const struct pg_failure *failure)
     p->marking = false;
 }
 
-static size_t marks_due(const struct pipe *p)
+/* A shard at work takes its mark along with its next commit; a write of its own would only make a
+ * command wait for one more sync of the log. Idle: nothing was acknowledged since the last look. */
+static bool mark_due(const struct shard *s, bool last)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < p->nshards; i++)
-        n += p->shards[i]->state == SHARD_OPEN && p->shards[i]->mark > p->shards[i]->mark_written;
-    return n;
+    return s->state == SHARD_OPEN && s->mark > s->mark_written && (last || s->mark == s->mark_seen);
 }
 
-void publish_marks(struct pipe *p)
+static void write_marks(struct pipe *p, bool last)
 {
-    if (p->marking || !pg_is_up(p->pg) || !marks_due(p))
-        return;
     struct args *a = &p->args;
     args_clear(a);
     args_text(a, p->e->ops->name);
     for (int column = 0; column < 3; column++) {
         args_array(a, column ? OID_INT8 : OID_INT4);
         for (size_t i = 0; i < p->nshards; i++) {
-            struct shard *s = p->shards[i];
-            if (s->state != SHARD_OPEN || s->mark <= s->mark_written)
+            const struct shard *s = p->shards[i];
+            if (!mark_due(s, last))
                 continue;
             if (column == 0)
                 item_int4(a, s->n);
@@ -175,10 +172,21 @@ void publish_marks(struct pipe *p)
         args_array_end(a);
     }
     for (size_t i = 0; i < p->nshards; i++)
-        if (p->shards[i]->state == SHARD_OPEN)
+        if (mark_due(p->shards[i], last))
             p->shards[i]->mark_written = p->shards[i]->mark;
     p->marking = true;
     pg_query(p->pg, SQL_SHARD_MARK, a, NULL, NULL);
     pg_sync(p->pg, on_marked, p);
     FAILPOINT("mark-sent");
+}
+
+void publish_marks(struct pipe *p, bool last)
+{
+    bool due = false;
+    for (size_t i = 0; i < p->nshards; i++)
+        due |= mark_due(p->shards[i], last);
+    if (due && !p->marking && pg_is_up(p->pg))
+        write_marks(p, last);
+    for (size_t i = 0; i < p->nshards; i++)
+        p->shards[i]->mark_seen = p->shards[i]->mark;
 }
