@@ -448,9 +448,9 @@ void batch_parse(struct batch *b)
         if (in->poison)
             poison_record(it, in, r);
         note_record(b, it, i);
-        struct lane *l = it->cmd.subject ? lane_of(b, in->shard, it->cmd.subject) : NULL;
-        if (l)
-            l->if_any = true;
+        it->lane = it->cmd.subject ? lane_of(b, in->shard, it->cmd.subject) : NULL;
+        if (it->lane)
+            it->lane->if_any = true;
     }
 }
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUF_LEAST = 512 };
+enum { BUF_LEAST = 1000 }; /* an event and its headers fit; malloc keeps such pieces at hand */
 
 void buf_init(struct buf *b, size_t bytes_max)
 {
@@ -23,7 +23,7 @@ void buf_init_fixed(struct buf *b, void *memory, size_t bytes)
 }
 
 /* Room for n more bytes and the NUL; cap counts the NUL. */
-static bool reserve(struct buf *b, size_t n)
+bool buf_grow(struct buf *b, size_t n)
 {
     if (b->failed || n > b->max - b->n) {
         b->failed = true;
@@ -50,7 +50,7 @@ static bool reserve(struct buf *b, size_t n)
 
 void buf_put_slow(struct buf *b, const void *p, size_t n)
 {
-    if (!reserve(b, n))
+    if (!buf_grow(b, n))
         return;
     if (n)
         memcpy(b->p + b->n, p, n);
@@ -72,7 +72,7 @@ void buf_printf(struct buf *b, const char *format, ...)
     bool fits = n >= 0 && (size_t)n < room;
     if (n < 0)
         b->failed = true;
-    else if (!fits && reserve(b, (size_t)n))
+    else if (!fits && buf_grow(b, (size_t)n))
         fits = vsnprintf((char *)b->p + b->n, (size_t)n + 1, format, again) == n;
     if (fits)
         b->n += (size_t)n;

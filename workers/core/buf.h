@@ -20,6 +20,7 @@ void buf_init(struct buf *b, size_t bytes_max);
 void buf_init_fixed(struct buf *b, void *memory, size_t bytes);
 void buf_put_slow(struct buf *b, const void *p,
                   size_t n); /* buf_put's, when it must grow or fails */
+bool buf_grow(struct buf *b, size_t n); /* room for n more bytes; false: it has failed */
 
 static inline void buf_put(struct buf *b, const void *p, size_t n)
 {
@@ -30,6 +31,19 @@ static inline void buf_put(struct buf *b, const void *p, size_t n)
     memcpy(b->p + b->n, p, n);
     b->n += n;
     b->p[b->n] = '\0';
+}
+
+/* n more bytes, to be filled by the caller; NULL: it has failed. */
+static inline uint8_t *buf_room(struct buf *b, size_t n)
+{
+    size_t at = b->n;
+    if (b->failed || n + at >= b->cap || n > b->max - at) {
+        if (!buf_grow(b, n))
+            return NULL;
+    }
+    b->n = at + n;
+    b->p[b->n] = '\0';
+    return b->p + at;
 }
 
 static inline void buf_str(struct buf *b, const char *s)

@@ -24,6 +24,7 @@
 struct engine;
 struct shard;
 struct batch;
+struct lane;
 
 /* ---- what a worker declares ---------------------------------------------------------------- */
 
@@ -137,6 +138,7 @@ struct item {
     int64_t replay_of;       /* dead letter that it is the replay of; 0: none */
     const uint8_t *replayed; /* digest of that letter's command; NULL: none, or not known */
     int64_t front_pos; /* the engine's: place at the head of its lane that it takes; 0: none */
+    struct lane *lane; /* the engine's: of a record, once it was looked up; NULL: not yet */
     size_t control;    /* the engine's: index + 1 of the control command it is handled by */
     size_t intake;     /* the engine's: which unit of the batch it came from */
     int refused;       /* the engine's: how often the database refused what came of it */

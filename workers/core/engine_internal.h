@@ -4,11 +4,10 @@
  *   assignment.c    which shards are ours              batch.c         life, turn, recovery
  *   pipe.c          a connection and its shards        batch_items.c   intakes -> items
  *   shard.c         open, positions, due rows          batch_reads.c   what a decision needs
- *   effect.c        calls under way                    batch_commit.c  the segment, and what
- * follows publish.c       ledger -> Kafka, marks             settle.c        verdicts -> rows
- *   health.c        probes, gauges                     lane.c          rows of pending in and out
- *                                                      message.c       headers, events, dead
- * letters */
+ *   effect.c        calls under way                    batch_commit.c  the segment, and after it
+ *   publish.c       ledger -> Kafka, marks             admit.c         records: whose turn is it?
+ *   health.c        probes, gauges                     settle.c        verdicts -> rows
+ *   lane.c          rows of pending in and out         message.c       headers, events, letters */
 #pragma once
 
 #include "core/engine.h"
@@ -419,7 +418,7 @@ void effects_forget(struct engine *e);
 /* intake.c */
 bool intake_collect(struct pipe *p, struct batch *b);
 void intake_free(struct intake *in);
-/* What falls due would be taken in at once. False: something else comes first, and turns the loop. */
+/* What falls due would be taken in at once. False: something else comes first and turns the loop. */
 bool intake_takes_due(const struct shard *s);
 void intake_put_back(struct pipe *p, struct batch *b);
 /* Keeps the first n; the others go back, to be the next batch. */
@@ -503,12 +502,23 @@ enum pending_state pending_state_by_name(const char *s);
 
 /* settle.c */
 void settle_all(struct batch *b);
+void settle_decide(struct batch *b, struct item *it); /* asks the worker: verdict, rows */
+void settle_follow(struct batch *b, struct item *it, const char *subject); /* joins that lane */
+struct pending settle_fresh_row(struct batch *b, struct item *it); /* of one that has none yet */
+/* Until when it may wait: its own expiry or the policy's deadline; 0: for ever. */
+int64_t settle_expires_ms(const struct item *it, int64_t accepted_ms);
+void settle_inbox_open(struct batch *b, const struct item *it);
+/* What this batch writes for a command; NULL: nothing. Until the next call that adds a row. */
+struct inbox_write *settle_inbox_write(struct batch *b, const uint8_t *digest);
 void settle_inbox_close(struct batch *b, const struct command_name *c, char outcome,
                         const struct ledger_row *event);
 
 void settle_inbox_reopen(struct batch *b, const struct item *it);
 /* Ends a row that waits (CALL_…) for a control command; false: it cannot be, and is as it was. */
 bool settle_call(struct batch *b, struct item *it);
+
+/* admit.c */
+void admit_record(struct batch *b, struct item *it);
 
 /* letter.c: dead letters that are replayed, edited, discarded */
 int64_t letter_replay_of(const struct record *r, const char **out_token); /* 0: no replay */

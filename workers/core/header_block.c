@@ -2,6 +2,7 @@
 
 #include "core/clock.h"
 
+#include <endian.h>
 #include <string.h>
 
 void header_put_bytes(struct buf *out, const char *name, struct bytes value)
@@ -11,11 +12,16 @@ void header_put_bytes(struct buf *out, const char *name, struct bytes value)
         out->failed = true;
         return;
     }
-    buf_be16(out, (uint16_t)length);
-    buf_put(out, name, length);
-    buf_be32(out, value.p ? (uint32_t)value.n : UINT32_MAX);
-    if (value.p)
-        buf_put(out, value.p, value.n);
+    uint16_t name_n = htobe16((uint16_t)length);
+    uint32_t value_n = htobe32(value.p ? (uint32_t)value.n : UINT32_MAX);
+    uint8_t *to = buf_room(out, length + 6 + value.n); /* a dozen for each event: in one go */
+    if (!to)
+        return;
+    memcpy(to, &name_n, 2);
+    memcpy(to + 2, name, length);
+    memcpy(to + 2 + length, &value_n, 4);
+    if (value.n)
+        memcpy(to + 6 + length, value.p, value.n);
 }
 
 void header_put(struct buf *out, const char *name, const char *value)

@@ -47,10 +47,9 @@ static void on_poll(uv_poll_t *handle, int status, int events);
 
 /* ---- results ------------------------------------------------------------------------------ */
 
+/* NULL has no length: whether a value is one is asked only of those without. */
 int64_t pg_int8(const PGresult *r, int row, int col)
 {
-    if (PQgetisnull(r, row, col))
-        return 0;
     const uint8_t *p = (const uint8_t *)PQgetvalue(r, row, col);
     switch (PQgetlength(r, row, col)) {
     case 1:
@@ -84,15 +83,16 @@ int64_t pg_day(const PGresult *r, int row, int col)
 
 struct bytes pg_bytes(const PGresult *r, int row, int col)
 {
-    if (PQgetisnull(r, row, col))
+    size_t n = (size_t)PQgetlength(r, row, col);
+    if (!n && PQgetisnull(r, row, col))
         return (struct bytes){0};
-    return (struct bytes){(const uint8_t *)PQgetvalue(r, row, col),
-                          (size_t)PQgetlength(r, row, col)};
+    return (struct bytes){(const uint8_t *)PQgetvalue(r, row, col), n};
 }
 
 const char *pg_text(const PGresult *r, int row, int col)
 {
-    return PQgetisnull(r, row, col) ? NULL : PQgetvalue(r, row, col);
+    const char *s = PQgetvalue(r, row, col);
+    return s && (*s || !PQgetisnull(r, row, col)) ? s : NULL;
 }
 
 /* ---- failures ----------------------------------------------------------------------------- */

@@ -44,9 +44,10 @@ static struct user_row *user_of(struct batch *b, const struct item *it)
 static void put_user(struct provisioning *p, struct batch *b, struct item *it)
 {
     const json_t *active = json_object_get(it->cmd.json, "isActive");
+    const char *tenant = text(it, "tenant");
     struct user_put cmd = {
         .id = text(it, "userId"),
-        .tenant = text(it, "tenant") ? text(it, "tenant") : it->cmd.tenant,
+        .tenant = tenant ? tenant : it->cmd.tenant,
         .email = text(it, "email"),
         .display_name = text(it, "displayName"),
         .auth_method = text(it, "authMethod"),
@@ -57,7 +58,7 @@ static void put_user(struct provisioning *p, struct batch *b, struct item *it)
         .quota_concurrent = number(it, "quotaMaxConcurrentSessions", -1),
         .quota_per_day = number(it, "quotaMaxSessionsPerDay", -1),
     };
-    struct user_row *u = user_of(b, it);
+    struct user_row *u = user_row_get(resources_of(b), cmd.id);
     const struct stream *stray = u->exists || u->dirty ? NULL : batch_stray(b, it->cmd.subject);
     if (stray)
         u->stream = *stray;

@@ -34,8 +34,10 @@ static bool load(void *w, struct batch *b, bool locked, struct err *err)
             continue;
         bool starts = !strcmp(it->type->name, "session.start"),
              removes = !strcmp(it->type->name, "user.remove");
+        if (!starts && !removes)
+            continue;
         const char *user = json_string_value(json_object_get(it->cmd.json, "userId"));
-        if ((starts || removes) && user)
+        if (user)
             (void)want_live(ws, user);
         const char *key = json_string_value(json_object_get(it->cmd.json, "clientPublicKey"));
         if (starts && key)

@@ -6,10 +6,16 @@
 
 static void put_key(struct buf *b, const char *key)
 {
-    /* Every event comes by here: pieces are put, not printed. */
-    buf_str(b, b->n && b->p[b->n - 1] != '{' ? ",\"" : "\"");
-    buf_str(b, key);
-    buf_put(b, "\":", 2);
+    size_t n = strlen(key);
+    bool first = !b->n || b->p[b->n - 1] == '{';
+    uint8_t *to = buf_room(b, n + 3 + !first); /* every event comes by here: in one go */
+    if (!to)
+        return;
+    if (!first)
+        *to++ = ',';
+    *to++ = '"';
+    memcpy(to, key, n);
+    memcpy(to + n, "\":", 2);
 }
 
 static void put_str(struct buf *b, const char *key, const char *value)

@@ -4,7 +4,7 @@
 #include "store/working_set.h"
 
 void user_rows_load(struct working_set *ws, bool locked);
-void user_rows_commit(struct working_set *ws);
+must_check bool user_rows_commit(struct working_set *ws); /* false: no memory */
 void session_rows_load(struct working_set *ws, bool locked);
 void session_rows_commit(struct working_set *ws);
 void config_rows_commit(struct working_set *ws);

@@ -50,33 +50,37 @@ void user_rows_load(struct working_set *ws, bool locked)
 #define USER_COLUMN(a, oid, ...)                                                                   \
     do {                                                                                           \
         args_array((a), (oid));                                                                    \
-        for (size_t i_ = 0; i_ < all; i_++) {                                                      \
-            const struct user_row *row = table_at(ws->users, i_)->value;                           \
+        for (size_t i_ = 0; i_ < n; i_++) {                                                        \
+            const struct user_row *row = rows[i_];                                                 \
             const struct user *u = &row->user;                                                     \
             (void)u;                                                                               \
-            if (row->dirty && row->exists == exists)                                               \
-                __VA_ARGS__;                                                                       \
+            __VA_ARGS__;                                                                           \
         }                                                                                          \
         args_array_end(a);                                                                         \
     } while (0)
 
-static size_t count_dirty(const struct working_set *ws, bool exists)
+/* Which are to be written: looked for once, not for each column. */
+static const struct user_row **dirty_rows(struct working_set *ws, bool exists, size_t *out_n)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < table_count(ws->users); i++) {
+    size_t all = table_count(ws->users), n = 0;
+    const struct user_row **rows = arena_array(ws->arena, all + 1, sizeof(struct user_row *));
+    for (size_t i = 0; rows && i < all; i++) {
         const struct user_row *row = table_at(ws->users, i)->value;
-        n += row->dirty && row->exists == exists;
+        if (row->dirty && row->exists == exists)
+            rows[n++] = row;
     }
-    return n;
+    *out_n = n;
+    return rows;
 }
 
 /* New rows and changed ones have statements of their own: what is known to exist need not be looked
  * for by way of a failed insert. */
-static void commit_users(struct working_set *ws, bool exists)
+static bool commit_users(struct working_set *ws, bool exists)
 {
-    size_t all = table_count(ws->users), n = count_dirty(ws, exists);
-    if (!n)
-        return;
+    size_t n;
+    const struct user_row **rows = dirty_rows(ws, exists, &n);
+    if (!rows || !n)
+        return rows;
     struct args *a = batch_args(ws->b);
     USER_COLUMN(a, OID_TEXT, item_text(a, u->id));
     USER_COLUMN(a, OID_TEXT, item_text(a, u->tenant));
@@ -107,10 +111,10 @@ static void commit_users(struct working_set *ws, bool exists)
     else
         USER_COLUMN(a, OID_TEXT, item_text(a, row_key(&row->stream, u->id)));
     pg_query(batch_pg(ws->b), exists ? SQL_USER_CHANGE : SQL_USER_ADD, a, NULL, NULL);
+    return true;
 }
 
-void user_rows_commit(struct working_set *ws)
+bool user_rows_commit(struct working_set *ws)
 {
-    commit_users(ws, false);
-    commit_users(ws, true);
+    return commit_users(ws, false) && commit_users(ws, true);
 }

@@ -193,7 +193,8 @@ bool working_set_commit(struct working_set *ws, bool last, struct err *err)
     }
     if (!mark_streams(ws))
         return err_set(err, ERR_NO_MEMORY, "streams");
-    user_rows_commit(ws);
+    if (!user_rows_commit(ws))
+        return err_set(err, ERR_NO_MEMORY, "users");
     session_rows_commit(ws);
     config_rows_commit(ws);
     address_rows_commit(ws);
