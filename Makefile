@@ -4,6 +4,7 @@
 #   build/testable         + test clock and failpoints     (TESTABLE=1; what tests link with)
 #   build/san-…            sanitizers, testable            (SAN=address,undefined or SAN=thread)
 #   build/clang            the other compiler              (CC=clang)
+#   build/coverage         counts which lines run          (COVERAGE=1; make coverage)
 # V=1 shows the commands.
 VERSION := 0.1.0
 ifeq ($(origin CC),default)
@@ -33,8 +34,8 @@ MAKEFLAGS += --no-print-directory
 # The check costs less than 0.1 s; a sub-make trusts its parent.
 goals = $(filter $(1),$(MAKECMDGOALS))
 NEEDS := $(if $(filter-out help clean down logs hooks test-bare layering,$(MAKECMDGOALS)),build \
-  $(if $(call goals,up demo test flow scenarios chaos chaos-% sweep-short bench bench-check),run) \
-  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos chaos-% sweep-short build-% hardening generators requirements),test) \
+  $(if $(call goals,up demo test flow scenarios chaos chaos-% sweep-short bench bench-check coverage),run) \
+  $(if $(call goals,test unit prop flow scenarios fuzz% san-unit chaos chaos-% sweep-short build-% hardening generators requirements coverage),test) \
   $(if $(call goals,tidy format),lint))
 ifneq ($(NEEDS),)
 ifeq ($(DRAWBRIDGE_BOOTSTRAPPED),)
@@ -50,7 +51,7 @@ PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lm
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(COVERAGE),-O0 -g --coverage -fprofile-update=atomic,-O2 -g)
 # Hardening: HAZARDS S19. clang 14 knows neither of the two zero-initialisers.
 WARN := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 HARDEN := $(if $(SAN)$(findstring -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=3 -fstack-clash-protection) -fstack-protector-strong \
@@ -60,7 +61,8 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
   $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 CPPFLAGS += -D_GNU_SOURCE $(if $(TESTABLE),-DDRAWBRIDGE_TESTABLE -DDRAWBRIDGE_FAILPOINTS) -I workers -I $(BUILD)/gen $(PKG_CFLAGS)
 C_FLAGS := -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) -fPIE -ffile-prefix-map=$(CURDIR)=.
-LD_FLAGS := $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+LD_FLAGS := $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \
+  $(if $(COVERAGE),-Wl$(comma)--wrap=_exit$(comma)--wrap=raise)
 
 # Rooms -> archives, programs, tests.
 LIBROOMS := core domain drivers store
@@ -76,7 +78,8 @@ SUPPORT := $(sort $(wildcard tests/support/*.c))
 objs = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $(1))))
 lib = $(if $(wildcard $(2)),$(BUILD)/lib/lib$(1).a)
 # In link order: who needs comes before who is needed.
-LIBS := $(foreach r,store drivers domain,$(call lib,$(r),workers/$(r)/*.c)) $(BUILD)/lib/libcore.a
+LIBS := $(foreach r,store drivers domain,$(call lib,$(r),workers/$(r)/*.c)) $(BUILD)/lib/libcore.a \
+  $(if $(COVERAGE),$(BUILD)/lib/libcoverage.a)
 CLI_LIB := $(call lib,cli,$(filter-out producer-cli/main.c,$(wildcard producer-cli/*.c)))
 BINS := $(addprefix $(BUILD)/bin/drawbridge-,$(WORKERS)) \
   $(if $(wildcard producer-cli/main.c),$(BUILD)/bin/drawbridge)
@@ -161,6 +164,16 @@ chaos-short:
 	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable all
 	@tests/run-pytest tests/chaos -q
 	@BUILD=$(BUILD)/testable tests/chaos/run --short
+# A quarter of an hour, so no part of `make test`.
+COVERED = test_commands or test_sessions or test_lanes or test_dlq or test_replay or test_breakers or test_verify \
+  or test_outages or test_garbage or test_audit or test_tickets
+coverage: ## which lines the tests run, by room; fails below 90 %
+	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage all test-programs
+	$(Q)find $(BUILD)/coverage -name '*.gcda' -delete
+	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage unit prop
+	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage flow
+	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage scenarios ARGS="-k '$(COVERED)'"
+	@tests/coverage/table $(BUILD)/coverage
 requirements: ## which test shows which requirement
 	@tests/requirements tests/required-ids
 bench: all bench-programs ## the table of speed, size and latency
@@ -226,6 +239,9 @@ $(BUILD)/lib/libcli.a: $(filter-out $(BUILD)/producer-cli/main.o,$(call objs,pro
 $(BUILD)/lib/libsupport.a: $(call objs,tests/support/*.c) $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
+$(BUILD)/lib/libcoverage.a: $(BUILD)/tests/coverage/hooks.o
+	$(call say,AR,$@)
+	$(ARCHIVE)
 $(BUILD)/lib/lib%.a: $$(call objs,workers/$$*/*.c) $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
@@ -260,7 +276,7 @@ bench-programs: $(BENCHES)
 
 FORCE:
 .PHONY: help all demo up down logs test build-release build-testable build-clang hardening generators layering unit prop \
-  flow scenarios san-unit fuzz fuzz-short fuzz-run chaos chaos-short requirements bench bench-check test-bare tidy \
+  flow scenarios san-unit fuzz fuzz-short fuzz-run chaos chaos-short requirements bench bench-check coverage test-bare tidy \
   chaos-mutants chaos-mutants-sample chaos-sweep sweep-short \
   format hooks install clean test-programs bench-programs FORCE
 -include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/tests -name '*.d' 2>/dev/null)

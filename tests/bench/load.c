@@ -1,23 +1,37 @@
+/* clang-format off */
 /* load — the publisher and the reader of results of `make bench`, the same for our worker and for
  * the floor. Commands are drawbridge.user.put in binary mode, about 330 bytes with their headers.
  *
  *   load create PARTITIONS TOPIC…       topics, stamped by the broker (LogAppendTime)
  *   load delete TOPIC…
- *   load fill TOPIC N USERS RUN         N commands over USERS keys; RUN, below 2^28, is part of
- * their ids load ends TOPIC                     the end offset of each partition, comma-separated
+ *   load fill TOPIC N USERS RUN [IN]    N commands over USERS keys; RUN, below 2^28, is part of
+ *                                       their ids; about one IN that many is marked to fail: how
+ *                                       many those are
+ *   load ends TOPIC                     the end offset of each partition, comma-separated
  *   load wait TOPIC ENDS N SECONDS PID  until N records lie behind ENDS, or PID is gone
- *   load verify TOPIC ENDS N RUN        reads them: distinct repeated first_ms last_ms
- *   load delayed IN OUT N USERS RUN DELAY_MS WINDOW_MS    N commands not before DELAY from now,
- * spread over WINDOW: p50 p99 max lost, ms late; then the seconds from the first that was due to
- * the last result load latency IN OUT RATE WARM SECONDS USERS RUN    open loop: p50 p99 max lost,
- * ms
+ *   load verify TOPIC ENDS N RUN USERS  reads them: distinct repeated first_ms last_ms overtaken:
+ *                                       results behind that of a later command of the same key
+ *   load delayed IN OUT N USERS RUN DELAY_MS WINDOW_MS
+ *                                       N commands not before DELAY from now, spread over WINDOW:
+ *                                       p50 p99 max lost, ms late; then the seconds from the first
+ *                                       that was due to the last result
+ *   load latency IN OUT RATE WARM SECONDS USERS RUN
+ *                                       open loop: p50 p99 max lost, ms; then the moment of the
+ *                                       last result that took longer than 0.25 s, in ms of the
+ *                                       clock; 0: none did
+ *   load keygen N                       N key pairs of ours, N of bare libsodium: p50 of both, ms
  *
- * Brokers: DRAWBRIDGE_KAFKA_BROKERS. Results name their command in the header ce_causationid (ours)
- * or in the member "commandid" of their JSON (the floor's). */
+ * Brokers: DRAWBRIDGE_KAFKA_BROKERS. Results name their command in the header ce_causationid (ours,
+ * of which those with drawbridge-outcome end it) or in the member "commandid" of their JSON (the
+ * floor's). */
+/* clang-format on */
+#include "core/wgkey.h"
+
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -158,23 +172,35 @@ static size_t time_text_of(int64_t us, char out[static 64])
     return n + (size_t)snprintf(out + n, 64 - n, ".%03dZ", (int)(us % SECOND_US / 1000));
 }
 
+/* Marked to fail: spread over the keys by chance, and the same ones in every run. Of 20,000 with
+ * one in a hundred these are 204, at most three of one key. */
+static bool is_marked(uint64_t i, uint64_t one_in)
+{
+    return one_in && mixed(i ^ 0xfa11) % 10000 < 10000 / one_in;
+}
+
+static uint64_t user_of(uint64_t i, uint32_t users)
+{
+    return mixed(i) % users;
+}
+
 /* The id is a UUID: the first group is as random as a publisher's would be, so that no index is
  * filled in order; then the run, and the index of the command. due_us: 0, or not before that. */
-static void send_due(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i,
-                     uint32_t users, int64_t due_us)
+static void send_one(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i,
+                     uint32_t users, int64_t due_us, const char *what)
 {
     char user[24], subject[32], id[40], time_text[64], due_text[64], data[256];
     (void)time_text_of(now_us(), time_text);
-    snprintf(user, sizeof user, "user-%05u", (unsigned)(mixed(i) % users));
+    snprintf(user, sizeof user, "user-%05u", (unsigned)user_of(i, users));
     snprintf(subject, sizeof subject, "user/%s", user);
     snprintf(id, sizeof id, "%08x-%04x-4%03x-8000-%012llx",
              (unsigned)mixed((uint64_t)run << 32 | i), run >> 12 & 0xffff, run & 0xfff,
              (unsigned long long)i);
-    int size = snprintf(
-        data, sizeof data,
-        "{\"userId\":\"%s\",\"displayName\":\"Bench %012llu\",\"quotaMaxSessionsPerDay\":%u,"
-        "\"requestedBy\":{\"kind\":\"system\",\"id\":\"bench\"}}",
-        user, (unsigned long long)i, (unsigned)(i % 10000 + 1));
+    int size =
+        snprintf(data, sizeof data,
+                 "{\"userId\":\"%s\",\"displayName\":\"%s %012llu\",\"quotaMaxSessionsPerDay\":%u,"
+                 "\"requestedBy\":{\"kind\":\"system\",\"id\":\"bench\"}}",
+                 user, what, (unsigned long long)i, (unsigned)(i % 10000 + 1));
     rd_kafka_headers_t *h = rd_kafka_headers_new(8);
     put(h, "ce_specversion", "1.0");
     put(h, "ce_id", id);
@@ -200,7 +226,7 @@ static void send_due(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint
 static void send_command(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint32_t run, uint64_t i,
                          uint32_t users)
 {
-    send_due(rk, topic, run, i, users, 0);
+    send_one(rk, topic, run, i, users, 0, "Bench");
 }
 
 static rd_kafka_topic_t *topic_of(rd_kafka_t *rk, const char *name)
@@ -211,17 +237,21 @@ static rd_kafka_topic_t *topic_of(rd_kafka_t *rk, const char *name)
     return t;
 }
 
-static int fill(const char *name, uint64_t n, uint32_t users, uint32_t run)
+static int fill(const char *name, uint64_t n, uint32_t users, uint32_t run, uint64_t one_in)
 {
+    uint64_t marked = 0;
     rd_kafka_t *rk = producer("20");
     rd_kafka_topic_t *topic = topic_of(rk, name);
     for (uint64_t i = 0; i < n; i++) {
-        send_command(rk, topic, run, i, users);
+        bool mark = is_marked(i, one_in);
+        marked += mark;
+        send_one(rk, topic, run, i, users, 0, mark ? "Fails" : "Bench");
         if (i % 1000 == 0)
             rd_kafka_poll(rk, 0);
     }
     if (rd_kafka_flush(rk, 60000))
         die("fill", "not all commands were taken");
+    printf("%llu\n", (unsigned long long)marked);
     return 0;
 }
 
@@ -308,7 +338,14 @@ static rd_kafka_t *reader(const char *name, const int64_t *from, int n)
     return rk;
 }
 
-/* The index of the command of this run that a result tells about; -1 for others. */
+static bool has_header(const rd_kafka_headers_t *list, const char *name)
+{
+    const void *v;
+    size_t n;
+    return !rd_kafka_header_get_last(list, name, &v, &n);
+}
+
+/* The index of the command of this run that a result ends; -1 for others. */
 static int64_t index_of(const rd_kafka_message_t *m, uint32_t run)
 {
     rd_kafka_headers_t *list = NULL;
@@ -322,7 +359,7 @@ static int64_t index_of(const rd_kafka_message_t *m, uint32_t run)
         n = at ? m->len - (size_t)((const char *)v - (const char *)m->payload) : 0;
     }
     char text[37], prefix[16];
-    if (m->err || !v || n < 36)
+    if (m->err || !v || n < 36 || (list && !has_header(list, "drawbridge-outcome")))
         return -1;
     memcpy(text, v, 36);
     text[36] = 0;
@@ -330,32 +367,50 @@ static int64_t index_of(const rd_kafka_message_t *m, uint32_t run)
     return strncmp(text + 8, prefix, 11) ? -1 : (int64_t)strtoull(text + 24, NULL, 16);
 }
 
-static int verify(const char *name, char *from, int64_t want, uint32_t run)
+/* What has been read of a run's results. */
+struct results {
+    int64_t want, distinct, repeated, overtaken, first_ms, last_ms;
+    bool *seen;
+    int64_t *latest; /* of each key: the highest index that has come */
+};
+
+static void take_result(struct results *r, int64_t i, uint32_t users, int64_t ms)
+{
+    int64_t *latest = &r->latest[user_of((uint64_t)i, users)];
+    r->repeated += r->seen[i];
+    r->distinct += !r->seen[i];
+    r->overtaken += !r->seen[i] && i < *latest;
+    r->seen[i] = true;
+    *latest = i > *latest ? i : *latest;
+    r->first_ms = ms < r->first_ms ? ms : r->first_ms;
+    r->last_ms = ms > r->last_ms ? ms : r->last_ms;
+}
+
+static int verify(const char *name, char *from, int64_t want, uint32_t run, uint32_t users)
 {
     int64_t start[PARTITIONS_MAX], end[PARTITIONS_MAX];
     int n = ends_read(from, start);
     int64_t left = sum(end, ends_of(producer("0"), name, end)) - sum(start, n);
-    int64_t distinct = 0, repeated = 0, first = INT64_MAX, last = 0;
-    bool *seen = zeroed((size_t)want, sizeof *seen);
+    struct results r = {.want = want,
+                        .first_ms = INT64_MAX,
+                        .seen = zeroed((size_t)want, sizeof *r.seen),
+                        .latest = zeroed(users, sizeof *r.latest)};
     for (rd_kafka_t *rk = reader(name, start, n); left > 0;) {
         rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 10000);
         if (!m || m->err)
             die("verify", m ? rd_kafka_message_errstr(m) : "no data for 10 s");
         left--;
-        int64_t i = index_of(m, run), ms = rd_kafka_message_timestamp(m, NULL);
-        if (i >= 0 && i < want) {
-            distinct += !seen[i];
-            repeated += seen[i];
-            seen[i] = true;
-            first = ms < first ? ms : first;
-            last = ms > last ? ms : last;
-        }
+        int64_t i = index_of(m, run);
+        if (i >= 0 && i < want)
+            take_result(&r, i, users, rd_kafka_message_timestamp(m, NULL));
         rd_kafka_message_destroy(m);
     }
-    printf("%lld %lld %lld %lld\n", (long long)distinct, (long long)repeated, (long long)first,
-           (long long)last);
-    return distinct == want ? 0 : 1;
+    printf("%lld %lld %lld %lld %lld\n", (long long)r.distinct, (long long)r.repeated,
+           (long long)r.first_ms, (long long)r.last_ms, (long long)r.overtaken);
+    return r.distinct == want ? 0 : 1;
 }
+
+#define SLOW_US (SECOND_US / 4)
 
 /* ---- latency ------------------------------------------------------------------------------- */
 
@@ -443,7 +498,13 @@ static int latency(char **a)
     }
     rd_kafka_flush(rk, 10000);
     pthread_join(thread, NULL);
-    return summary(&p, warm);
+    int64_t slow_until_us = 0; /* before summary(), which sorts */
+    for (int64_t i = warm; i < p.total; i++)
+        if (p.took_us[i] > SLOW_US && p.due_us[i] + p.took_us[i] > slow_until_us)
+            slow_until_us = p.due_us[i] + p.took_us[i];
+    int status = summary(&p, warm);
+    printf("%.3f\n", (double)slow_until_us / 1e3);
+    return status;
 }
 
 /* How late results are by the broker's clock, which is ours: it runs on this machine. */
@@ -462,7 +523,7 @@ static int delayed(char **a)
     int64_t t0 = now_us() + delay_us;
     for (int64_t i = 0; i < total; i++) {
         p.due_us[i] = (t0 + (int64_t)((double)window_us * (double)i / (double)total)) / 1000 * 1000;
-        send_due(rk, topic, p.run, (uint64_t)i, users, p.due_us[i]);
+        send_one(rk, topic, p.run, (uint64_t)i, users, p.due_us[i], "Bench");
         if (i % 1000 == 0)
             rd_kafka_poll(rk, 0);
     }
@@ -488,6 +549,53 @@ static int delayed(char **a)
     return status;
 }
 
+/* ---- keys ---------------------------------------------------------------------------------- */
+
+static int64_t mono_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* As provisioning makes them: guarded memory, clamped, the public half as text. */
+static void make_ours(void)
+{
+    char text[WGKEY_TEXT];
+    struct err err = {0};
+    auto_secret struct secret *key = NULL;
+    if (!wgkey_generate(&key, text, &err))
+        die("keygen", err.message);
+}
+
+static void make_bare(void)
+{
+    uint8_t private_key[32], public_key[32];
+    randombytes_buf(private_key, sizeof private_key);
+    if (crypto_scalarmult_base(public_key, private_key))
+        die("keygen", "X25519");
+}
+
+static int keygen(int64_t n)
+{
+    int64_t *ours = zeroed((size_t)n, sizeof *ours), *bare = zeroed((size_t)n, sizeof *bare);
+    struct err err = {0};
+    if (!secret_init(&err))
+        die("keygen", err.message);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t began = mono_ns();
+        make_ours();
+        int64_t between = mono_ns();
+        make_bare();
+        ours[i] = between - began;
+        bare[i] = mono_ns() - between;
+    }
+    qsort(ours, (size_t)n, sizeof *ours, by_size);
+    qsort(bare, (size_t)n, sizeof *bare, by_size);
+    printf("%.4f %.4f\n", (double)ours[n / 2] / 1e6, (double)bare[n / 2] / 1e6);
+    return 0;
+}
+
 static int64_t number(const char *text)
 {
     char *end;
@@ -507,14 +615,17 @@ int main(int argc, char **argv)
         return create((int)number(a[0]), n - 1, a + 1);
     if (!strcmp(verb, "delete") && n >= 1)
         return delete (n, a);
-    if (!strcmp(verb, "fill") && n == 4)
-        return fill(a[0], (uint64_t)number(a[1]), (uint32_t)number(a[2]), (uint32_t)number(a[3]));
+    if (!strcmp(verb, "fill") && (n == 4 || n == 5))
+        return fill(a[0], (uint64_t)number(a[1]), (uint32_t)number(a[2]), (uint32_t)number(a[3]),
+                    n == 5 ? (uint64_t)number(a[4]) : 0);
     if (!strcmp(verb, "ends") && n == 1)
         return ends(a[0]);
     if (!strcmp(verb, "wait") && n == 5)
         return wait_for(a[0], a[1], number(a[2]), number(a[3]), (pid_t)number(a[4]));
-    if (!strcmp(verb, "verify") && n == 4)
-        return verify(a[0], a[1], number(a[2]), (uint32_t)number(a[3]));
+    if (!strcmp(verb, "verify") && n == 5 && number(a[2]) && number(a[4]))
+        return verify(a[0], a[1], number(a[2]), (uint32_t)number(a[3]), (uint32_t)number(a[4]));
+    if (!strcmp(verb, "keygen") && n == 1 && number(a[0]))
+        return keygen(number(a[0]));
     if (!strcmp(verb, "delayed") && n == 7)
         return delayed(a);
     if (!strcmp(verb, "latency") && n == 7)

@@ -1,8 +1,9 @@
-/* startup — for LD_PRELOAD: notes when a process asks to join its consumer group and when the
- * JoinGroup request leaves. Writes "<event> <CLOCK_MONOTONIC in ns>" lines to STARTUP_FILE.
+/* startup — for LD_PRELOAD: notes when a process asks to join its consumer group ("subscribe") or
+ * takes partitions without one ("assign"), and when the JoinGroup request leaves ("join"). Writes
+ * "<event> <CLOCK_MONOTONIC in ns>" lines to STARTUP_FILE.
  *
- * Built by ops/readme-table. librdkafka sends with sendmsg(2); a Kafka request begins with its
- * length (4 bytes) and the number of the call (2 bytes), 11 for JoinGroup. */
+ * Built by tests/bench/startup.py. librdkafka sends with sendmsg(2); a Kafka request begins with
+ * its length (4 bytes) and the number of the call (2 bytes), 11 for JoinGroup. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -57,4 +58,14 @@ int rd_kafka_subscribe(void *client, const void *topics)
         *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_subscribe");
     note("subscribe");
     return real(client, topics);
+}
+
+int rd_kafka_assign(void *client, const void *partitions);
+int rd_kafka_assign(void *client, const void *partitions)
+{
+    static int (*real)(void *, const void *);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_assign");
+    note("assign");
+    return real(client, partitions);
 }
