@@ -5,6 +5,7 @@ the worker is started again, the command must end, and the checker must find not
     tests/chaos/sweep                      every (command, call, N), until a run is not killed
     tests/chaos/sweep --short [--seed N]   a sample within --seconds (40)
     tests/chaos/sweep --only COMMAND       one of user.put user.remove session.start flaky session.stop
+    tests/chaos/sweep --only COMMAND --at-rest --calls sendmsg,write      a piece of it
 
 In the long form the sweep begins twice for each command: with the worker at rest (the way of the
 command), and, once for each worker, with its first instruction (the way to being ready)."""
@@ -163,14 +164,14 @@ def sample(sweep, seconds, seed):
             sweep.check()
 
 
-def sweep_all(sweep, commands):
+def sweep_all(sweep, commands, calls, starts):
     begun = set()
     for what in commands:
-        for from_start in (False, True):
+        for from_start in starts:
             if from_start and COMMANDS[what] in begun:
                 continue
             begun |= {COMMANDS[what]} if from_start else set()
-            for call in CALLS:
+            for call in calls:
                 n = 1
                 while sweep.point(what, call, n, from_start):
                     sweep.check()
@@ -185,7 +186,11 @@ def main():
     words.add_argument("--seconds", type=float, default=40)
     words.add_argument("--seed", type=int)
     words.add_argument("--only", choices=list(COMMANDS))
+    words.add_argument("--at-rest", action="store_true", help="not also from the first instruction")
+    words.add_argument("--calls", type=lambda text: text.split(","), default=CALLS)
     args = words.parse_args()
+    if set(args.calls) - set(CALLS):
+        words.error(f"--calls: some of {','.join(CALLS)}")
     assert shutil.which("strace"), "no strace: ops/bootstrap test"
     seed = args.seed if args.seed is not None else random.randrange(1_000_000)
     with Stack(workers=("provisioning", "teardown"),
@@ -197,7 +202,8 @@ def main():
                 print(f"sweep: seed {seed}, {args.seconds:.0f} s", flush=True)
                 sample(sweep, args.seconds, seed)
             else:
-                sweep_all(sweep, [args.only] if args.only else list(COMMANDS))
+                sweep_all(sweep, [args.only] if args.only else list(COMMANDS), args.calls,
+                          (False,) if args.at_rest else (False, True))
             sweep.check()
         except AssertionError as e:
             print(f"sweep FAILED (seed {seed}): {e}")
