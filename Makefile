@@ -171,8 +171,8 @@ coverage: ## which lines the tests run, by room; fails below 90 %
 	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage all test-programs
 	$(Q)find $(BUILD)/coverage -name '*.gcda' -delete
 	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage unit prop
-	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage flow
-	$(Q)$(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage scenarios ARGS="-k '$(COVERED)'"
+	$(Q)DRAWBRIDGE_END_GENTLY=1 $(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage flow
+	$(Q)DRAWBRIDGE_END_GENTLY=1 $(MAKE) TESTABLE=1 COVERAGE=1 BUILD=$(BUILD)/coverage scenarios ARGS="-k '$(COVERED)'"
 	@tests/coverage/table $(BUILD)/coverage
 requirements: ## which test shows which requirement
 	@tests/requirements tests/required-ids
