@@ -122,7 +122,7 @@ static void put_exit_codes(struct out *page)
     struct buf b;
     buf_init_fixed(&b, line, sizeof line);
     for (size_t i = 0; i < LEN(exit_codes); i++)
-        buf_printf(&b, "%s%d %s", i ? ", " : "", exit_codes[i].code, exit_codes[i].word);
+        buf_printf(&b, "%s%d\u00a0%s", i ? ", " : "", exit_codes[i].code, exit_codes[i].word);
     out_text(page, STYLE_BOLD, "\nExit codes ");
     out_wrapped(page, STYLE_PLAIN, line, 11);
 }

@@ -35,6 +35,7 @@ def left_behind(tmp_path, ids):
     return found + [str(p) for i in ids for p in pathlib.Path("/run/netns").glob(f"*{i}*")]
 
 
+@pytest.mark.limit(290)
 def test_the_tour_shows_every_step_and_leaves_nothing(tmp_path):
     """V-S1: requested, provisioned, used by a client, seen in the counters, stopped, audited."""
     log = tmp_path / "out"
@@ -60,6 +61,7 @@ def test_the_tour_shows_every_step_and_leaves_nothing(tmp_path):
     assert not left_behind(tmp_path, re.findall(r"drawbridge-([0-9a-f]{8})-node", text))
 
 
+@pytest.mark.limit(290)
 def test_a_tour_that_is_interrupted_takes_down_what_it_started(tmp_path):
     log = tmp_path / "out"
     with log.open("w") as out:

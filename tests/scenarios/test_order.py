@@ -61,9 +61,8 @@ def test_a_second_command_for_a_session_waits_behind_the_one_in_a_tier(client, s
     neighbours = [client.publish(client.user_put("u-" + new_id()[:13])) for _ in range(60)]
     client.flush()
     client.outcomes(neighbours, 10)
-    served = time.monotonic() - began
-    if served < 3:  # 1 s and 2 s have not passed yet
-        assert not client.has_outcome(start) and not client.has_outcome(again)
+    waits = not client.has_outcome(start) and not client.has_outcome(again)
+    assert waits or time.monotonic() - began >= 3, "1 s and 2 s have not passed yet"
     ends = client.outcomes([start, again])
     assert (ends[start.id].outcome, ends[again.id].outcome) == ("done", "refused")
     assert ends[again.id].data["code"] == "session.exists"
@@ -100,22 +99,23 @@ def test_slow_provider_calls_run_side_by_side(client, user):
         client.publish(start)
     client.flush()
     ends = client.outcomes(starts)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20  # one after the other: 48 s
     assert {e.outcome for e in ends.values()} == {"done"}
 
 
 def test_other_users_do_not_notice_a_slow_provider(client, user):
-    """Q-07 Q-13: while twenty provider calls take 3 s, changes of users are answered at once."""
+    """Q-07 Q-13: while twenty provider calls take 6 s, changes of users are answered at once."""
     names = [user() for _ in range(20)]
-    starts = [client.publish(client.start_session(name, profile="slow-3000")) for name in names]
+    starts = [client.publish(client.start_session(name, profile="slow-6000")) for name in names]
     client.flush()
     client.wait_event(lambda e: e.subject == starts[-1].subject)
     began = time.monotonic()
     puts = [client.publish(client.user_put("u-" + new_id()[:13])) for _ in range(50)]
     client.flush()
     client.outcomes(puts, 10)
+    early = not any(client.has_outcome(start) for start in starts)
     took = time.monotonic() - began
-    assert took < 2 and not any(client.has_outcome(start) for start in starts), took
+    assert early and took < 5, took
     client.outcomes(starts)
 
 
