@@ -161,6 +161,8 @@ static json_t *suspects(struct verification *v, const struct verify_rule *rule, 
         return verify_positions(v->cli, v->db, err);
     case VERIFY_TOPIC:
         return verify_events(v->cli, v->db, err);
+    case VERIFY_LETTERS:
+        return verify_letters(v->cli, v->db, err);
     }
     return json_array();
 }

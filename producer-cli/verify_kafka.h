@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "db.h"
 
-/* Rows {subject, identity, detail}; NULL and err. Both take their cut first. */
+/* Rows {subject, identity, detail}; NULL and err. All take their cut first. */
 json_t *verify_positions(struct cli *cli, struct db *db, struct err *err);
 json_t *verify_events(struct cli *cli, struct db *db, struct err *err);
+json_t *verify_letters(struct cli *cli, struct db *db, struct err *err);

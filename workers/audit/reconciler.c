@@ -1,6 +1,7 @@
 #include "audit/reconciler.h"
 
 #include "audit/findings.h"
+#include "audit/walk.h"
 #include "core/log.h"
 #include "core/metric.h"
 
@@ -15,7 +16,7 @@
 #define EVENTS_MAX 20          /* told at once; more wait for the next round */
 #define REMEMBER_MS 3600000    /* a finding of rows that are not looked at again soon */
 
-enum phase { RESTING, CUTTING, NEW_ROWS, OLD_ROWS, STATES };
+enum phase { RESTING, CUTTING, NEW_ROWS, OLD_ROWS, STATES, TOPICS };
 
 struct reconciler {
     struct engine *e;
@@ -31,11 +32,13 @@ struct reconciler {
     int64_t floor[SHARDS_MAX], upto[SHARDS_MAX];
     size_t n;
     struct findings findings;
+    struct walk *walk;
     int64_t next_us, asked_us, round_ms; /* monotonic */
     bool round_failed;
 };
 
 static void ask(struct reconciler *r);
+static void on_walked(void *arg, bool failed);
 
 static void on_timer(uv_timer_t *t)
 {
@@ -65,6 +68,12 @@ struct reconciler *reconciler_new(struct engine *e, struct err *err)
         return NULL;
     }
     r->e = e;
+    if (!(r->walk = walk_new(e, r->pg, &r->findings, on_walked, r))) {
+        (void)err_set(err, ERR_NO_MEMORY, "reconciler");
+        pg_free(&r->pg);
+        free(r);
+        return NULL;
+    }
     args_init(&r->args);
     (void)uv_timer_init(engine_loop(e), &r->timer);
     r->timer.data = r;
@@ -77,6 +86,7 @@ void reconciler_free(struct reconciler **pr)
     if (!r)
         return;
     (void)uv_timer_stop(&r->timer);
+    walk_free(&r->walk);
     pg_free(&r->pg);
     findings_clear(&r->findings);
     args_done(&r->args);
@@ -120,6 +130,7 @@ static void add_shard(struct reconciler *r, const char *consumer, int n, int64_t
 static void on_cut(void *arg, const PGresult *res)
 {
     struct reconciler *r = arg;
+    walk_cut(r->walk, res);
     for (int i = 0; i < PQntuples(res); i++) {
         const char *consumer = pg_text(res, i, 0);
         int n = (int)pg_int8(res, i, 1);
@@ -255,7 +266,7 @@ static void end_round(struct reconciler *r)
     }
     tell(r);
     metric_add(METRIC_RECONCILER_ROUNDS, r->round_failed ? "failed" : "complete", 1);
-    metric_set(METRIC_RECONCILER_BEHIND, NULL, (double)behind(r));
+    metric_set(METRIC_RECONCILER_BEHIND, NULL, (double)(behind(r) + walk_behind(r->walk)));
     r->next_us = clock_mono_us(engine_clock(r->e)) + engine_conf(r->e)->reconcile_period * 1000;
 }
 
@@ -280,8 +291,17 @@ static void go_on(struct reconciler *r)
         window_done(r, r->old);
         begin(r, STATES);
     } else {
-        end_round(r);
+        r->phase = TOPICS;
+        walk_turn(r->walk);
     }
+}
+
+static void on_walked(void *arg, bool failed)
+{
+    struct reconciler *r = arg;
+    r->round_failed |= failed;
+    if (r->phase == TOPICS)
+        end_round(r);
 }
 
 static void on_done(void *arg, const struct pg_failure *failure)
@@ -300,13 +320,13 @@ static void on_done(void *arg, const struct pg_failure *failure)
     }
     int64_t took_us = clock_mono_now_us() - r->asked_us;
     go_on(r);
-    if (r->phase != RESTING)
+    if (r->phase != RESTING && r->phase != TOPICS)
         (void)uv_timer_start(&r->timer, on_timer, (uint64_t)(took_us * REST / 1000) + 1, 0);
 }
 
 static void ask(struct reconciler *r)
 {
-    if (r->asking || r->phase == RESTING)
+    if (r->asking || r->phase == RESTING || r->phase == TOPICS)
         return;
     if (!pg_is_up(r->pg) || !r->owner) {
         r->round_failed = true;
@@ -328,6 +348,7 @@ static void ask(struct reconciler *r)
 static void forget(struct reconciler *r)
 {
     r->n = 0;
+    walk_forget(r->walk);
     findings_clear(&r->findings);
     for (const struct verify_rule *rule = verify_rules; rule->name; rule++)
         metric_set(METRIC_RECONCILER_FINDINGS, rule->name, 0);

@@ -1,11 +1,12 @@
-/* reconciler — proves all the time that inbox, ledger, lanes and states agree (store/verify.h), and
- * tells what does not: one drawbridge.reconciler.finding each, a metric, a line in the log.
+/* reconciler — proves all the time that inbox, ledger, lanes, states and topics agree
+ * (store/verify.h, audit/walk.h), and tells what does not: one drawbridge.reconciler.finding each,
+ * a metric, a line in the log.
  *
  * Of all audit workers the owner of shard 0 does it, on a connection of its own. Rounds begin every
  * reconcile_period. In a round: the cut, the new part of the ledger in windows (first what came
  * since the last round, then one window of what is older, over and over), then what is open or
- * lives. After each query it rests for nine times as long as the query took: it costs a tenth of
- * one backend. */
+ * lives, then what is published. After each query it rests for nine times as long as the query
+ * took: it costs a tenth of one backend. */
 #pragma once
 
 #include "core/engine.h"

@@ -39,6 +39,9 @@ const struct verify_rule verify_rules[] = {
     {"pending.overdue", "What is due is taken up.",
      "restart the worker that owns the shard: it takes up what is due when it opens it",
      VERIFY_STATE, VERIFY_WARNING, SQL_VERIFY_PENDING_OVERDUE, CONFIRM_MS},
+    {"pending.ticket", "What waits in a tier has a ticket that will wake it up.",
+     "nothing is lost: the owner of the shard issues it again when the row is long due",
+     VERIFY_STATE, VERIFY_WARNING, SQL_VERIFY_PENDING_TICKET, 0},
     {"lane.head", "Only the first command of a lane is at work; all others wait for it.",
      "two commands for one resource may run at once: see drawbridge lane show",
      VERIFY_STATE, VERIFY_ERROR, SQL_VERIFY_LANE_HEAD, 0},
@@ -72,6 +75,9 @@ const struct verify_rule verify_rules[] = {
     {"kafka.events", "The events topic holds what the ledger holds below the marks, nothing else, first occurrences in order.",
      "consumers missed or saw what the ledger does not tell: compare the subject's events (drawbridge watch, trace)",
      VERIFY_TOPIC, VERIFY_ERROR, SQL_VERIFY_TOPIC, 0},
+    {"kafka.letters", "Dead-letter topics and tiers hold what the ledger holds below the marks, and nothing else.",
+     "a foreign record: find out who may write to the topic; a missing one: the ledger has its bytes (drawbridge trace)",
+     VERIFY_LETTERS, VERIFY_ERROR, SQL_VERIFY_SENT_FIND, 0},
     {NULL, NULL, NULL, VERIFY_STATE, VERIFY_WARNING, SQL_VERIFY_CUT, 0},
 };
 /* clang-format on */
