@@ -105,3 +105,90 @@ def test_a_row_that_is_marked_as_published_and_is_not_on_its_topic_is_told(house
         house.sql("DELETE FROM ledger WHERE consumer = 'ghost'")
         house.sql("DELETE FROM shard WHERE consumer = 'ghost'")
     told(house, "kafka.events", "lost of row 1")
+
+
+def cut(stack, topic, partition, offset):
+    """Deletes the records before the offset."""
+    kafka = admin(stack.brokers)
+    future, = kafka.delete_records([TopicPartition(topic, partition, offset)]).values()
+    future.result(20)
+
+
+def warned(stack, worker, event):
+    return [line for line in stack.workers[worker].log_lines() if line.get("event") == event]
+
+
+def done(client, commands):
+    for command in commands:
+        client.publish(command)
+    client.flush()
+    assert {e.outcome for e in client.outcomes(commands, 60).values()} == {"done"}
+
+
+@pytest.mark.limit(120)
+def test_a_tier_that_was_made_anew_goes_on_with_its_oldest_ticket(house, client):
+    """P-01 Q-05, F15: the topic of a tier was deleted and created again: the worker stays, says so, and
+    retries come in time from the new one, also those whose tickets were deleted with the old."""
+    topic = "drawbridge.provisioning.retry.1s"
+
+    def start():
+        """A start of a user of its own that succeeds at the second try."""
+        name = "u-" + new_id()[:13]
+        client.do(client.user_put(name))
+        return client.start_session(name, profile="flaky-1")
+
+    done(client, [start() for _ in range(12)])
+    pid = house.workers["provisioning"].pid
+    kafka = admin(house.brokers)
+    kafka.delete_topics([topic])[topic].result(20)
+
+    def made():
+        try:
+            kafka.create_topics([NewTopic(topic, 6, 1)])[topic].result(20)
+        except Exception:  # still being deleted
+            return False
+        return True
+
+    until(made, 30, "a new topic", 0.5)
+    done(client, [start() for _ in range(12)])
+    until(lambda: warned(house, "provisioning", "tier.position_lost"), 60, "a line in the log", 0.5)
+    done(client, [start() for _ in range(6)])
+    worker = house.workers["provisioning"]
+    assert (worker.alive(), worker.pid) == (True, pid)
+    assert worker.metric("drawbridge_positions_lost_total", topic=topic) >= 1
+    house.restart("provisioning")
+    client.do(start())
+
+
+@pytest.mark.limit(200)
+def test_a_shard_whose_commands_are_gone_reads_no_more_and_says_so_until_a_person_decides(house, client):
+    """F15 P-01: records were deleted that the shard had not read: nothing is skipped silently; the
+    worker goes on with its other shards, and with this one when it was given a position."""
+    names = ["u-" + new_id()[:13] for _ in range(24)]
+    first = [client.publish(client.user_put(name)) for name in names]
+    client.flush()
+    client.outcomes(first)
+    house.stop("provisioning")
+    puts = [client.publish(client.user_put(name, displayName="again")) for name in names]
+    client.flush()
+    topic = "drawbridge.provisioning"
+    ends = {r.partition: r.offset for r in read_all(house.brokers, topic)}
+    gone = max(ends, key=lambda n: sum(1 for r in read_all(house.brokers, topic) if r.partition == n))
+    lost = {r.id for r in read_all(house.brokers, topic) if r.partition == gone}
+    cut(house, topic, gone, ends[gone])  # all but the newest
+    kept = {r.id for r in read_all(house.brokers, topic) if r.partition == gone}
+    house.launch("provisioning")
+    others = [p for p in puts if p.id not in lost]
+    client.outcomes(others, 60)
+    worker = house.workers["provisioning"]
+    until(lambda: warned(house, "provisioning", "shard.position_lost"), 30, "a line in the log")
+    until(lambda: not worker.ready(), 10, "not ready any more")
+    assert "positions lost: 1" in worker.readiness()[1] and worker.alive()
+    assert worker.metric("drawbridge_shards_lost") == 1
+    left = [p for p in puts if p.id in kept]
+    assert left and not any(client.has_outcome(p) for p in left), "nothing was skipped"
+    house.sql("UPDATE shard SET next_offset[1] = %s WHERE consumer = 'provisioning' AND n = %s",
+              ends[gone], gone)
+    client.outcomes(left, 60)
+    until(worker.ready, 30, "ready again")
+    assert worker.metric("drawbridge_shards_lost") == 0

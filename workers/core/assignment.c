@@ -98,7 +98,7 @@ void assignment_end(struct engine *e)
 static void add_position(struct kafka_position *list, size_t *n, const char *topic,
                          int32_t partition, int64_t offset)
 {
-    if (offset >= 0)
+    if (offset >= 0 || offset == RD_KAFKA_OFFSET_BEGINNING)
         list[(*n)++] = (struct kafka_position){topic, partition, offset};
 }
 
@@ -120,14 +120,18 @@ void assignment_assign(struct engine *e)
     for (size_t i = 0; i < e->npipes; i++)
         for (size_t k = 0; k < e->pipes[i].nshards; k++) {
             struct shard *s = e->pipes[i].shards[k];
-            if (s->state == SHARD_OPENING)
+            if (s->state == SHARD_OPENING) {
                 memcpy(s->taken, s->committed, sizeof s->taken);
+                memset(s->tier_anew, 0, sizeof s->tier_anew);
+                s->lost = false;
+            }
             add_position(list, &n, e->ops->topic, s->n, s->taken[0]);
             for (int t = 0; t < TIERS; t++) {
                 if (s->tier_head[t]) /* it comes again */
                     rd_kafka_message_destroy(take(s->tier_head[t]));
                 if (s->tier_q[t])
-                    add_position(list, &n, topics[t], s->n, s->taken[1 + t]);
+                    add_position(list, &n, topics[t], s->n,
+                                 s->tier_anew[t] ? RD_KAFKA_OFFSET_BEGINNING : s->taken[1 + t]);
             }
         }
     e->reassign = false;

@@ -118,13 +118,6 @@ static void on_kafka_fatal(void *arg, const struct err *why)
                      1); /* fenced instance id and the like: the supervisor starts us anew (H8) */
 }
 
-static void on_position_lost(void *arg, int32_t partition, const struct err *why)
-{
-    struct engine *e = arg;
-    log_error(&e->cx, "shard.position_lost", KV_INT("shard", partition), KV_ERR(why));
-    engine_stop_with(e, 78); /* a restart does not bring the log back */
-}
-
 /* A topic or group that we may not use, a partition that cannot be read: waited out, but told. */
 static void on_trouble(void *arg, const struct err *why)
 {
@@ -537,7 +530,6 @@ struct engine *engine_new(uv_loop_t *loop, const struct conf *conf, const struct
                              .revoked = on_revoked,
                              .delivered = on_delivered,
                              .broken = on_broken,
-                             .position_lost = on_position_lost,
                              .fatal = on_kafka_fatal,
                              .trouble = on_trouble,
                              .brokers = on_brokers,

@@ -155,9 +155,8 @@ struct stream {
     const char *consumer; /* of the last event; NULL: none yet */
     int shard;
     int64_t seq;
-    const char
-        *key; /* of all its events' records, which keeps them on one partition; NULL: none yet, then
-               the command's */
+    const char *key; /* of all its events' records, which keeps them on one partition; NULL: none
+                      yet, then the command's */
     bool dirty;
 };
 

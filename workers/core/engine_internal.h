@@ -44,7 +44,7 @@ struct ref {
 struct intake {
     enum item_kind kind;
     struct shard *shard;
-    rd_kafka_message_t *msg; /* record or ticket */
+    rd_kafka_message_t *msg;     /* record or ticket */
     const struct record *record; /* of a rehearsal (shadow.c), instead of a message; not ours */
     struct ref *ref;
     int position;       /* 0 main, 1.. tier: what its offset advances; -1 none */
@@ -85,6 +85,10 @@ struct shard {
     rd_kafka_queue_t *main_q, *tier_q[TIERS];
     rd_kafka_message_t *tier_head[TIERS]; /* held in hand until due */
     int64_t tier_due[TIERS];
+    bool
+        tier_anew[TIERS]; /* its position is lost: from the log's beginning, until a ticket comes */
+    bool lost;            /* the position of main is: nothing is read from it */
+    int64_t lost_again_us, lost_look_us;
     struct ref *refs, **refs_end;
     size_t nresume;      /* refs of due rows among them */
     struct timed *timed; /* min-heap of rows due soon */

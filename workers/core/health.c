@@ -9,22 +9,28 @@ bool engine_healthy(struct engine *e, struct buf *why)
     for (size_t i = 0; i < e->npipes; i++)
         buf_printf(why, "database connection %zu: %s\n", i,
                    pg_is_up(e->pipes[i].pg) ? "ok" : "down, waiting");
+    for (int i = 0; i < e->nshards; i++)
+        if (engine_owns(e, i) && e->shards[i]->lost)
+            buf_printf(why, "shard %d: its position is lost, it reads no commands\n", i);
     return true; /* an outage is waited out: restarting us would not end it */
 }
 
 bool engine_ready(struct engine *e, struct buf *why)
 {
-    size_t open = 0, owned = 0;
+    size_t open = 0, owned = 0, lost = 0;
     for (int i = 0; i < e->nshards; i++) {
         owned += e->shards[i] && e->shards[i]->state != SHARD_CLOSED;
         open += engine_owns(e, i);
+        lost += engine_owns(e, i) && e->shards[i]->lost;
     }
     bool up = !e->kafka_down;
     for (size_t i = 0; i < e->npipes; i++)
         up = up && pg_is_up(e->pipes[i].pg);
-    bool ready = up && e->assigned && open == owned && !e->draining;
+    bool ready = up && e->assigned && open == owned && !lost && !e->draining;
     buf_printf(why, "%s: shards %zu open of %zu assigned%s%s\n", ready ? "ready" : "not ready",
                open, owned, e->kafka_down ? ", kafka down" : "", e->draining ? ", stopping" : "");
+    if (lost)
+        buf_printf(why, "positions lost: %zu\n", lost);
     return ready;
 }
 
@@ -61,17 +67,19 @@ static void pending_gauges(struct engine *e)
 
 void engine_gauges(struct engine *e)
 {
-    double open = 0, flight = 0, runnable = (double)e->neffects;
+    double open = 0, lost = 0, flight = 0, runnable = (double)e->neffects;
     for (int i = 0; i < e->nshards; i++) {
         if (!engine_owns(e, i))
             continue;
         open++;
+        lost += e->shards[i]->lost;
         flight += (double)e->shards[i]->flight_n;
         runnable += unread(e, e->shards[i]) + waiting_refs(e->shards[i]);
     }
     auto_buf struct buf why;
     buf_init(&why, 4096);
     metric_set(METRIC_SHARDS, NULL, open);
+    metric_set(METRIC_SHARDS_LOST, NULL, lost);
     metric_set(METRIC_LEDGER_LAG, NULL, flight);
     metric_set(METRIC_RUNNABLE, NULL, runnable);
     metric_set(METRIC_READY, NULL, engine_ready(e, &why));

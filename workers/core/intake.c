@@ -8,7 +8,8 @@
 
 #define BATCH_BYTES                                                                                \
     (8u << 20) /* of records in one batch: parameters and memory have limits too */
-#define EFFECTS_MAX 10000 /* open at once; beyond it records are left unread */
+#define LOST_AGAIN_US 60000000 /* a lost position is tried again: the log may be back */
+#define EFFECTS_MAX 10000      /* open at once; beyond it records are left unread */
 
 void intake_free(struct intake *in)
 {
@@ -35,14 +36,31 @@ static bool add(struct batch *b, struct intake in)
     return true;
 }
 
-static void position_lost(struct shard *s, const rd_kafka_message_t *m)
+/* The log does not hold what comes next: it was cut, or made anew. Tickets only wake rows up, and a
+ * row whose ticket is lost is found when it is long due: a tier goes on with its oldest ticket.
+ * Commands that are gone nobody can bring back, and where to go on is for a person to say: an older
+ * position would take in again what the inbox has forgotten, a newer one skip what is there (F15).
+ * The shard reads no more, says so, and goes on with all that it has. */
+static void position_lost(struct shard *s, int position, const rd_kafka_message_t *m)
 {
     struct err err = {0};
-    (void)err_set(&err, ERR_KAFKA_POSITION, "%s [%d]: position %lld: %s",
-                  rd_kafka_topic_name(m->rkt), (int)m->partition, (long long)s->taken[0],
-                  rd_kafka_message_errstr(m));
+    const char *topic = rd_kafka_topic_name(m->rkt);
+    (void)err_set(&err, ERR_KAFKA_POSITION, "%s [%d]: position %lld: %s", topic, (int)m->partition,
+                  (long long)s->taken[position], rd_kafka_message_errstr(m));
+    metric_add(METRIC_POSITIONS_LOST, topic, 1);
+    if (position) {
+        log_error(&s->e->cx, "tier.position_lost", KV_INT("shard", s->n),
+                  KV_STR("message", err.message),
+                  KV_STR("hint", "nothing to do: tickets are read from the log's beginning, and "
+                                 "rows without one are found when they are due"));
+        s->tier_anew[position - 1] = true;
+        s->taken[position] = 0;
+        s->e->reassign = true;
+        return;
+    }
     log_error(&s->e->cx, "shard.position_lost", KV_INT("shard", s->n), KV_ERR(&err));
-    engine_stop_with(s->e, 78); /* a restart does not bring the log back */
+    s->lost = true;
+    s->lost_again_us = clock_mono_us(s->e->clock) + LOST_AGAIN_US;
 }
 
 /* The next message of a partition queue at or behind its position; NULL when there is none. What
@@ -57,7 +75,7 @@ static rd_kafka_message_t *next_message(struct shard *s, rd_kafka_queue_t *q, in
             return m;
         if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
             m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
-            position_lost(s, m);
+            position_lost(s, position, m);
         else if (m->err)
             kafka_trouble(s->e->kafka, m);
         rd_kafka_message_destroy(m);
@@ -91,6 +109,7 @@ static bool take_tickets(struct batch *b, struct shard *s, int tier, size_t most
             return true;
         rd_kafka_message_t *m = take(s->tier_head[tier]);
         s->taken[1 + tier] = m->offset + 1;
+        s->tier_anew[tier] = false;
         if (s->tier_due[tier])
             metric_observe(METRIC_NOT_BEFORE_ERROR, NULL,
                            (double)(b->now_ms - s->tier_due[tier]) / 1e3);
@@ -117,7 +136,7 @@ static bool take_refs(struct batch *b, struct shard *s, size_t most)
 static size_t take_records(struct batch *b, struct shard *s, size_t most)
 {
     size_t n = 0;
-    for (; n < most && b->in_bytes < BATCH_BYTES; n++) {
+    for (; n < most && b->in_bytes < BATCH_BYTES && !s->lost; n++) {
         rd_kafka_message_t *m = next_message(s, s->main_q, 0);
         if (!m)
             break;

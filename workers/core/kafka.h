@@ -22,7 +22,6 @@ struct kafka_ops {
     void (*revoked)(void *arg); /* the engine calls kafka_unassign when it has let go */
     void (*delivered)(void *arg, uint64_t tag);
     void (*broken)(void *arg, const struct err *why); /* the producer must be rebuilt */
-    void (*position_lost)(void *arg, int32_t partition, const struct err *why); /* H5 */
     void (*fatal)(void *arg, const struct err *why);
     void (*trouble)(void *arg,
                     const struct err *why); /* goes on by itself, or when a person acts */

@@ -310,12 +310,40 @@ static void sweep_expired(struct shard *s, int64_t now_ms)
     pg_sync(s->pipe->pg, on_reading_done, r);
 }
 
+/* Somebody may have set another position meanwhile: it is read when the shard is opened. */
+static void on_position(void *arg, const PGresult *res)
+{
+    struct reading *r = arg;
+    struct err err = {0};
+    (void)err_set(&err, ERR_KAFKA_POSITION, "shard %d was given another position", r->s->n);
+    if (reading_live(r) && r->s->lost && PQntuples(res) && pg_int8(res, 0, 0) != r->s->committed[0])
+        pipe_reset(r->s->pipe, "position", &err);
+}
+
+static void look_for_position(struct shard *s, int64_t mono_us)
+{
+    if (mono_us >= s->lost_again_us) {
+        s->lost = false;
+        s->e->reassign = true;
+    }
+    if (mono_us < s->lost_look_us)
+        return;
+    s->lost_look_us = mono_us + SWEEP_US;
+    struct reading *r = reading_new(s);
+    if (!r)
+        return;
+    pg_query(s->pipe->pg, SQL_SHARD_POSITION, reading_args(s), on_position, r);
+    pg_sync(s->pipe->pg, on_reading_done, r);
+}
+
 static void republish_on(struct shard *s);
 
 void shard_tick(struct shard *s)
 {
     if (s->state != SHARD_OPEN || !pg_is_up(s->pipe->pg))
         return;
+    if (s->lost)
+        look_for_position(s, clock_mono_us(s->e->clock));
     if (s->republish_waits)
         republish_on(s);
     if (!s->caught_up || s->e->ops->plain_log)
@@ -460,6 +488,9 @@ static void read_unpublished(struct shard *s, int64_t after)
 
 void shard_rewind(struct shard *s)
 {
+    for (int t = 0; t < TIERS; t++)
+        s->e->reassign |= s->tier_anew[t]; /* what it has lost, it loses again, and begins anew */
+    memset(s->tier_anew, 0, sizeof s->tier_anew);
     memcpy(s->taken, s->committed, sizeof s->taken);
     memcpy(s->sent, s->committed, sizeof s->sent);
     s->seq_sent = s->seq_committed;
