@@ -323,17 +323,15 @@ bool pipe_has_room(const struct pipe *p)
            p->state == PIPE_READY && !(p->nqueue && (p->lock_next || p->queue[0]->locked));
 }
 
-static void try_collect(struct pipe *p)
+static bool try_collect(struct pipe *p)
 {
     struct engine *e = p->e;
-    if (!pipe_has_room(p))
-        return;
-    struct batch *b = batch_new(p);
+    struct batch *b = pipe_has_room(p) ? batch_new(p) : NULL;
     if (!b)
-        return;
+        return false;
     if (!intake_collect(p, b) && !b->nin) {
         batch_recycle(b);
-        return;
+        return false;
     }
     FAILPOINT_IF(b->nin, "batch-taken");
     b->locked = p->lock_next;
@@ -348,27 +346,35 @@ static void try_collect(struct pipe *p)
     e->busy = true;
     if (b->failed)
         fail_memory(p, b);
+    return true;
 }
 
-void pipe_turn(struct pipe *p)
+bool pipe_turn(struct pipe *p)
 {
     if (!pg_is_up(p->pg))
-        return;
+        return false;
     while (p->nqueue && p->queue[0]->state == BATCH_COMMITTED) {
         batch_finish(p->queue[0]);
         drop_first(p);
     }
     if (p->nqueue && p->queue[0]->state == BATCH_FAILED) {
         recover(p, p->queue[0]);
-        return;
+        return false;
     }
     if (p->nqueue && p->queue[0]->state == BATCH_LOADED && !decide_and_commit(p, p->queue[0]))
-        return;
+        return false;
     /* The second may be decided while the first commits: the guards form a chain. */
     if (p->nqueue > 1 && p->queue[0]->state == BATCH_COMMITTING &&
         p->queue[1]->state == BATCH_LOADED && !decide_and_commit(p, p->queue[1]))
-        return;
+        return false;
     try_load(p);
-    try_collect(p);
-    try_load(p);
+    return true;
+}
+
+bool pipe_fill(struct pipe *p)
+{
+    bool any = try_collect(p);
+    if (any)
+        try_load(p);
+    return any;
 }

@@ -319,15 +319,30 @@ static void serve_pipes(struct engine *e)
 {
     for (size_t i = 0; i < e->npipes; i++) {
         struct pipe *p = &e->pipes[i];
+        p->may_fill = false;
         if (p->was_down || p->reset_wanted)
             pipe_do_reset(p);
         if (!e->assigned)
             continue;
         if (!e->revoking)
             pipe_open_shards(p);
-        pipe_turn(p);
+        p->may_fill = pipe_turn(p);
         if (p->was_down || p->reset_wanted)
             e->busy = true;
+    }
+}
+
+/* One batch a turn: while a thousand commands are parsed the database may have answered another
+ * connection, and has nothing to do until that one is decided. */
+static void fill_pipes(struct engine *e)
+{
+    for (size_t k = 0; e->assigned && k < e->npipes; k++) {
+        struct pipe *p = &e->pipes[(e->fill_next + k) % e->npipes];
+        if (!p->may_fill || !pipe_fill(p))
+            continue;
+        e->fill_next = (e->fill_next + k + 1) % e->npipes;
+        e->busy = true;
+        return;
     }
 }
 
@@ -386,6 +401,7 @@ static void turn(struct engine *e)
     if (e->producer_broken)
         rebuild_producer(e);
     serve_pipes(e);
+    fill_pipes(e);
     if (e->revoking && (!engine_in_flight(e) || clock_mono_us(e->clock) > e->revoke_by_us))
         assignment_end(e);
     if (e->assigned && e->reassign && !e->revoking)

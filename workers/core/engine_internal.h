@@ -315,6 +315,7 @@ struct pipe {
     struct err reset_err;
     int64_t round_robin;
     bool marking;
+    bool may_fill; /* this turn */
     bool was_down;
     bool opening;        /* the epochs of its shards are being raised */
     bool opened;         /* they are: positions known */
@@ -341,7 +342,7 @@ struct engine {
     struct kafka *kafka;
     void *worker;
     struct pipe *pipes;
-    size_t npipes;
+    size_t npipes, fill_next; /* whose turn it is to take in a batch */
     struct shard **shards; /* by number; NULL: never ours */
     int nshards;           /* of the consumer, in all */
     bool assigned;         /* the group gave us shards */
@@ -467,7 +468,9 @@ void shard_tick(struct shard *s);                /* loads due rows, sweeps for l
 struct batch *batch_new(struct pipe *p);
 bool batch_begin(struct batch *b); /* what is taken in becomes items, before the reads */
 void batch_free(struct batch **b);
-void pipe_turn(struct pipe *p);
+/* What the database has answered goes on. False: recovery comes first, nothing new may begin. */
+bool pipe_turn(struct pipe *p);
+bool pipe_fill(struct pipe *p); /* one batch is collected, parsed and asked for; false: no work */
 bool pipe_has_room(const struct pipe *p); /* one more batch may be collected */
 void pipe_drop(struct pipe *p); /* forgets all batches and the backlog */
 
