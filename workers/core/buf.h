@@ -19,7 +19,7 @@ void buf_init(struct buf *b, size_t bytes_max);
  * final NUL included, at least 1. */
 void buf_init_fixed(struct buf *b, void *memory, size_t bytes);
 void buf_put_slow(struct buf *b, const void *p,
-                  size_t n); /* buf_put's, when it must grow or fails */
+                  size_t n);            /* buf_put's, when it must grow or fails */
 bool buf_grow(struct buf *b, size_t n); /* room for n more bytes; false: it has failed */
 
 static inline void buf_put(struct buf *b, const void *p, size_t n)

@@ -598,8 +598,6 @@ static void say_goodbye(struct engine *e)
     struct pipe *p = &e->pipes[0];
     if (!e->npipes || !p->pg || !pg_is_up(p->pg))
         return;
-    for (size_t i = 0; i < e->npipes; i++)
-        publish_marks(&e->pipes[i], true);
     struct args *a = &p->args;
     args_clear(a);
     args_text(a, e->instance);
@@ -607,8 +605,13 @@ static void say_goodbye(struct engine *e)
     pg_sync(p->pg, NULL, NULL);
     int64_t until = clock_mono_now_us() + SECOND_US;
     uv_timer_start(&e->timer, on_timer, 20, 20); /* or the loop would wait for an answer for ever */
-    while (marks_open(e) && clock_mono_now_us() < until)
+    for (;;) {
+        for (size_t i = 0; i < e->npipes; i++)
+            publish_marks(&e->pipes[i], true); /* again behind one that was under way already */
+        if (!marks_open(e) || clock_mono_now_us() >= until)
+            break;
         uv_run(e->loop, UV_RUN_ONCE);
+    }
     uv_timer_stop(&e->timer);
 }
 
