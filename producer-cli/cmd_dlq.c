@@ -37,9 +37,13 @@ static void put_none(struct cli *cli, const json_t *doc)
         out_line(&cli->out, STYLE_GOOD, "No dead letters. Nothing has been given up.");
     else
         out_line(&cli->out, STYLE_PLAIN, "No dead letter fits: %s.", clean ? clean : "");
-    out_line(&cli->out, STYLE_DIM,
-             "Next: drawbridge dlq list --state all shows those dealt with too%s",
-             letter_filter_says_something(filter) ? ", drawbridge dlq groups all that wait" : "");
+    const char *all =
+        letter_filter_says_something(filter) ? ", drawbridge dlq groups all that wait" : "";
+    if (json_object_get(filter, "state"))
+        out_line(&cli->out, STYLE_DIM,
+                 "Next: drawbridge dlq list --state all shows those dealt with too%s", all);
+    else if (*all)
+        out_line(&cli->out, STYLE_DIM, "Next: drawbridge dlq groups shows all that wait");
 }
 
 static json_t *rows_of(const struct cli *cli, struct db *db, enum sql_id id, const json_t *filter,
