@@ -29,6 +29,7 @@ WINDOWS = {
     "effect-answered": ("the provider has answered, the outcome is not committed", DRIVERS, 6),
     "ticket-unproduced": ("a retry's row is committed, its ticket was not produced", DRIVERS, 2),
     "epoch-raised": ("the shards' epochs are raised, nothing was read yet", ALL, 1),
+    "timer-set": ("a turn is over, the loop is about to wait", ALL, 200),
     "offsets-unstored": ("positions are about to be told to Kafka", ALL, 2),
     "offsets-stored": ("positions were told to Kafka", ALL, 2),
 }

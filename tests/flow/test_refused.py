@@ -148,20 +148,6 @@ def test_a_command_scheduled_beyond_the_inbox_horizon_is_carried_out(house):
     assert not house.bare.sql("SELECT 1 FROM pending WHERE command_id = %s", command)
 
 
-def test_what_falls_due_does_not_wait_for_something_else_to_happen(house):
-    """Q-06: due times so close to one another that a timer runs out while the worker is still at
-    work, and nothing else comes that would wake it."""
-    commands = [house.put(f"due-{i}", **{"drawbridge-not-before": rfc3339(2 + 0.003 * i)})
-                for i in range(400)]
-    house.producer.flush(20)
-    done, end = 0, time.monotonic() + 15
-    while done < len(commands) and time.monotonic() < end:
-        time.sleep(1)
-        done, = house.bare.sql("SELECT count(*) FROM ledger WHERE outcome = 'done'"
-                               " AND subject LIKE 'user/due-%%'")[0]
-    assert done == len(commands)
-
-
 @pytest.fixture
 def refusing(house):
     """Makes the database refuse writes of a table where a condition holds, with a data error."""

@@ -1,9 +1,11 @@
 """Two workers in the one moment in which they could disagree, held still by failpoints."""
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
-from harness.client import new_id
+from harness.client import new_id, rfc3339
 from harness.wait import stays, until
 
 
@@ -22,6 +24,30 @@ def test_two_workers_do_not_count_the_same_event_twice(client, stack):
         # Decided again, it meets the tombstone that the stop has left.
         assert client.outcome(start).outcome == "cancelled"
     assert [e.sequence for e in client.about(start.subject)] == [1, 2]
+
+
+def turns(stack, name):
+    """How often the thread of the loop has waited for something."""
+    pid = stack.workers[name].pid
+    status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+
+def test_a_timer_that_runs_out_before_the_loop_waits_turns_it_all_the_same(client, stack, user):
+    """Q-06 Q-12: the process is held up between setting its timer and waiting for it, and nothing
+    else comes that would wake it: the loop goes on turning, and carries out what falls due then."""
+    late = {"DRAWBRIDGE_FAILPOINT": "timer-set:500=sleep-400"}
+    held_up = "failpoint timer-set pass 500"
+    with stack.different("provisioning", late):
+        put = client.user_put(user(), headers={"drawbridge-not-before": rfc3339(stack.now() + 3600)})
+        client.publish(put)
+        client.flush()
+        until(lambda: held_up in stack.tail("provisioning", 3), 60, "held up")
+        time.sleep(0.6)  # as long as that takes, and some more
+        before = turns(stack, "provisioning")
+        until(lambda: turns(stack, "provisioning") > before + 2, 3, "the loop turns")
+        stack.clock_forward(3_601_000)
+        assert client.outcome(put, 30).outcome == "done"
 
 
 @pytest.mark.limit(120)

@@ -424,6 +424,7 @@ static void on_check(uv_check_t *c)
     else
         uv_idle_stop(&e->idle);
     uv_timer_start(&e->timer, on_timer, wait_ms(e), 0);
+    FAILPOINT("timer-set");
 }
 
 /* ---- topics -------------------------------------------------------------------------------- */
