@@ -36,6 +36,7 @@ def test_a_worker_that_has_nothing_to_do_keeps_less_than_ten_megabytes_of_its_ow
         for name in names:
             if name in stack.workers:
                 stack.stop(name)
+                del stack.workers[name]
 
 
 def results(directory, **changed):
