@@ -363,11 +363,13 @@ static json_t *compare(struct reading *r, const json_t *marks, struct err *err)
     }
     for (int k = 0; k < 3; k++)
         buf_str(&c[k], "}");
-    if (buf_ok(&c[0]) && buf_ok(&c[1]) && buf_ok(&c[2]))
+    if (!buf_ok(&c[0]) || !buf_ok(&c[1]) || !buf_ok(&c[2]))
+        (void)err_set(err, ERR_NO_MEMORY, "marks");
+    else if (db_do(r->db, SQL_VERIFY_NESTED_LOOPS, DB_PARAMS("off"), err))
         rows = db_rows(r->db, SQL_VERIFY_TOPIC,
                        DB_PARAMS(run, (char *)c[0].p, (char *)c[1].p, (char *)c[2].p, from), err);
-    else
-        (void)err_set(err, ERR_NO_MEMORY, "marks");
+    if (rows && !db_do(r->db, SQL_VERIFY_NESTED_LOOPS, DB_PARAMS("on"), err))
+        json_decref(take(rows));
     for (int k = 0; k < 3; k++)
         buf_done(&c[k]);
     return rows;

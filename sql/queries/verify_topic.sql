@@ -7,7 +7,7 @@ WITH seen AS (
            count(DISTINCT (digest, sequence, subject)) AS kinds, min(partition) AS partition,
            min(record_offset) AS first, min(at) AS at
     FROM verify_seen WHERE run = $1::bigint GROUP BY 1),
-kept AS (SELECT * FROM ledger WHERE topic = 'drawbridge.events')
+kept AS NOT MATERIALIZED (SELECT * FROM ledger WHERE topic = 'drawbridge.events')
 (SELECT s.subject, s.ce_id AS identity,
         CASE WHEN s.kinds > 1 THEN format('event %s was published in %s forms', s.ce_id, s.kinds)
              WHEN l.ce_id IS NULL THEN format('event %s is on the topic (%s/%s) and in no ledger', s.ce_id, s.partition,

@@ -2,6 +2,7 @@
 that was tampered with by the rule that is there for it (queue.md Q-03 Q-04 Q-07 Q-09, operations.md
 P-15)."""
 import json
+import subprocess
 import threading
 import time
 
@@ -273,12 +274,16 @@ def test_no_rule_is_broken_while_workers_are_killed_under_load(rough_stack):
     traffic.make_users()
     since = stack.value("SELECT clock_timestamp()")
     began = time.monotonic()
-    looks, findings, ended = [], [], threading.Event()
+    looks, findings, unable, ended = [], [], [], threading.Event()
 
     def look():
         while not ended.is_set():
-            done = stack.cli("verify", "--json", "--patience=15s", timeout=120)
-            document = json.loads(done.stdout)
+            try:
+                done = stack.cli("verify", "--json", "--patience=15s", timeout=120)
+                document = json.loads(done.stdout)
+            except (subprocess.SubprocessError, ValueError) as e:
+                unable.append(e)
+                return
             looks.append(document["ledgerRows"])
             findings.extend(told(document))
 
@@ -290,6 +295,7 @@ def test_no_rule_is_broken_while_workers_are_killed_under_load(rough_stack):
         while traffic.turn() or len(looks) < 2 or sum(storm.kills.values()) < 4:
             assert time.monotonic() - began < 240, traffic.standing(stack, storm)
             assert storm.failed is None, storm.failed
+            assert not unable, unable
             storm.calm.wait(0.05)
     ended.set()
     looker.join(120)
