@@ -7,7 +7,14 @@
 #include "store/topic_match.h"
 #include "store/verify.h"
 
-enum { READ_MS = 2000, READ_MOST = 5000, STALL_MS = 20000, WINDOW_ROWS = 20000, ASK_MOST = 500 };
+enum {
+    READ_MS = 2000,
+    READ_MOST = 5000,
+    STALL_MS = 20000,
+    WINDOW_ROWS = 20000,
+    ASK_MOST = 500,
+    COLUMNS_MAX = 5
+};
 
 /* The topics and the ledger, side by side. */
 struct comparison {
@@ -126,40 +133,49 @@ static bool take_row(struct comparison *c, const json_t *row, struct err *err)
     return ok || err_set(err, ERR_NO_MEMORY, "rows");
 }
 
-static json_t *window(struct comparison *c, struct err *err)
+/* Rows for n things, each a place in `columns` arrays: cell writes the k-th of the i-th. */
+static json_t *rows_for(struct comparison *c, enum sql_id id, int columns, size_t n,
+                        void (*cell)(struct buf *out, int k, size_t i, const void *of),
+                        const void *of, const char *last, struct err *err)
 {
-    struct buf column[4];
+    struct buf column[COLUMNS_MAX];
+    const char *params[COLUMNS_MAX + 1] = {0};
     json_t *rows = NULL;
     bool ok = true;
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < columns; k++) {
         buf_init(&column[k], 1 << 20);
-        for (size_t i = 0; i < c->n; i++) {
-            const struct verify_shard *s = &c->shards[i];
+        for (size_t i = 0; i < n; i++) {
             buf_str(&column[k], i ? "," : "{");
-            if (k == 0)
-                buf_printf(&column[k], "\"%s\"", s->consumer);
-            else
-                buf_printf(&column[k], "%" PRId64, k == 1 ? s->n : k == 2 ? s->done : c->upto[i]);
+            cell(&column[k], k, i, of);
         }
         buf_str(&column[k], "}");
         ok = ok && buf_ok(&column[k]);
+        params[k] = (char *)column[k].p;
     }
+    params[columns] = last;
     if (ok)
-        rows = db_rows(c->db, SQL_VERIFY_SENT,
-                       DB_PARAMS((char *)column[0].p, (char *)column[1].p, (char *)column[2].p,
-                                 (char *)column[3].p, "true"),
-                       err);
+        rows = db_rows(c->db, id, params, err);
     else
         (void)err_set(err, ERR_NO_MEMORY, "rows");
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < columns; k++)
         buf_done(&column[k]);
     return rows;
+}
+
+static void put_window(struct buf *out, int k, size_t i, const void *of)
+{
+    const struct comparison *c = of;
+    const struct verify_shard *s = &c->shards[i];
+    if (k == 0)
+        buf_printf(out, "\"%s\"", s->consumer);
+    else
+        buf_printf(out, "%" PRId64, k == 1 ? s->n : k == 2 ? s->done : c->upto[i]);
 }
 
 static bool read_ledger(struct comparison *c, struct err *err)
 {
     while (verify_window(c->shards, c->n, WINDOW_ROWS, c->upto)) {
-        auto_json json_t *rows = window(c, err);
+        auto_json json_t *rows = rows_for(c, SQL_VERIFY_SENT, 4, c->n, put_window, c, "true", err);
         size_t i;
         json_t *row;
         if (!rows)
@@ -195,42 +211,16 @@ static void tell_missing(struct comparison *c)
         }
 }
 
-static json_t *find_rows(struct comparison *c, const struct match_alone *alone, size_t n,
-                         struct err *err)
+static void put_alone(struct buf *out, int k, size_t i, const void *of)
 {
-    struct buf column[5];
-    json_t *rows = NULL;
-    bool ok = true;
-    for (int k = 0; k < 5; k++) {
-        buf_init(&column[k], 1 << 20);
-        for (size_t i = 0; i < n; i++) {
-            const struct published *p = alone[i].p;
-            char hex[33], at[25];
-            identity_hex(p->identity, hex);
-            clock_format(p->at_ms, at);
-            buf_str(&column[k], i ? "," : "{");
-            if (k == 1)
-                buf_printf(&column[k], "%d", (int)p->partition);
-            else /* letters are found by what they hold, whatever id they bear */
-                buf_printf(&column[k], "\"%s\"",
-                           k == 0   ? p->topic
-                           : k == 2 ? ""
-                           : k == 3 ? at
-                                    : hex);
-        }
-        buf_str(&column[k], "}");
-        ok = ok && buf_ok(&column[k]);
-    }
-    if (ok)
-        rows = db_rows(c->db, SQL_VERIFY_SENT_FIND,
-                       DB_PARAMS((char *)column[0].p, (char *)column[1].p, (char *)column[2].p,
-                                 (char *)column[3].p, (char *)column[4].p),
-                       err);
-    else
-        (void)err_set(err, ERR_NO_MEMORY, "records");
-    for (int k = 0; k < 5; k++)
-        buf_done(&column[k]);
-    return rows;
+    const struct published *p = ((const struct match_alone *)of)[i].p;
+    char hex[33], at[25];
+    identity_hex(p->identity, hex);
+    clock_format(p->at_ms, at);
+    if (k == 1)
+        buf_printf(out, "%d", (int)p->partition);
+    else /* letters are found by what they hold, whatever id they bear */
+        buf_printf(out, "\"%s\"", k == 0 ? p->topic : k == 2 ? "" : k == 3 ? at : hex);
 }
 
 /* Behind the marks of the cut, or of days that the ledger has dropped; or of nobody. */
@@ -240,7 +230,8 @@ static bool tell_foreign(struct comparison *c, struct err *err)
     size_t n, i;
     json_t *row;
     while ((n = topic_match_alone(c->match, true, INT64_MAX, alone, LEN(alone)))) {
-        auto_json json_t *rows = find_rows(c, alone, n, err);
+        auto_json json_t *rows =
+            rows_for(c, SQL_VERIFY_SENT_FIND, 5, n, put_alone, alone, NULL, err);
         if (!rows || json_array_size(rows) != n)
             return err->code ? false : err_set(err, ERR_INTERNAL, "records without an answer");
         json_array_foreach(rows, i, row)

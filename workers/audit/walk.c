@@ -85,8 +85,7 @@ static int64_t mono_ms(const struct walk *w)
     return clock_mono_us(engine_clock(w->e)) / 1000;
 }
 
-/* ---- findings ----------------------------------------------------------------------------------
- */
+/* ---- findings -------------------------------------------------------------------------------- */
 
 static void tell(struct walk *w, const struct published *p, const char *detail)
 {
@@ -124,8 +123,7 @@ static void tell_missing(struct walk *w)
         }
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct walk *walk_new(struct engine *e, struct pg *pg, struct findings *findings,
                       void (*done)(void *arg, bool failed), void *arg)
@@ -227,8 +225,7 @@ static bool no_memory(struct walk *w)
     return false;
 }
 
-/* ---- the cut
- * ------------------------------------------------------------------------------------- */
+/* ---- the cut --------------------------------------------------------------------------------- */
 
 static struct shard_walk *shard_of(struct walk *w, const char *consumer, int n)
 {
@@ -290,8 +287,7 @@ void walk_cut(struct walk *w, const PGresult *res)
     }
 }
 
-/* ---- the thread
- * ---------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static void work(uv_work_t *req)
 {
@@ -416,8 +412,7 @@ static void on_worked(uv_work_t *req, int status)
         rest(w);
 }
 
-/* ---- the ledger
- * ---------------------------------------------------------------------------------- */
+/* ---- the ledger ------------------------------------------------------------------------------ */
 
 static void on_row(struct walk *w, const PGresult *res, int i)
 {
@@ -511,8 +506,7 @@ static void compare(struct walk *w)
     pg_sync(w->pg, on_compared, w);
 }
 
-/* ---- records without a row
- * ----------------------------------------------------------------------- */
+/* ---- records without a row ------------------------------------------------------------------- */
 
 /* A row that the marks have not reached yet will be met; one behind them was met long ago, and this
  * is a repeat of it. */
@@ -578,8 +572,7 @@ static void ask_ledger(struct walk *w)
     pg_sync(w->pg, on_asked, w);
 }
 
-/* ---- what the next owner begins with
- * ------------------------------------------------------------- */
+/* ---- what the next owner begins with --------------------------------------------------------- */
 
 static bool is_compared(const struct walk *w)
 {

@@ -24,6 +24,16 @@ static void again(struct batch *b, const struct inbox_row *row)
     g[b->nagain++] = row->event;
 }
 
+/* Not the command that bore this id before: it dies, and the inbox keeps what it has. */
+static void die_of_reuse(struct batch *b, struct item *it)
+{
+    struct err reuse = {0};
+    (void)err_set(&reuse, ERR_ID_REUSED, "id %s of %s came before with other content", it->cmd.id,
+                  it->cmd.source);
+    it->no_inbox = true;
+    message_dead(b, it, &reuse, 0);
+}
+
 /* True when the id is known: then it is settled here, as a duplicate or a reuse. */
 static bool known_id(struct batch *b, struct item *it)
 {
@@ -32,11 +42,7 @@ static bool known_id(struct batch *b, struct item *it)
     if (!(mine && mine->insert) && !row)
         return false;
     if (memcmp(mine && mine->insert ? mine->payload : row->payload, it->cmd.payload, 16)) {
-        struct err reuse = {0};
-        (void)err_set(&reuse, ERR_ID_REUSED, "id %s of %s came before with other content",
-                      it->cmd.id, it->cmd.source);
-        it->no_inbox = true;
-        message_dead(b, it, &reuse, 0);
+        die_of_reuse(b, it);
         return true;
     }
     b->ended[ENDING_DUPLICATE]++;
@@ -110,10 +116,7 @@ static bool take_replay(struct batch *b, struct item *it, bool usable)
     }
     it->no_inbox = true;
     if (row && memcmp(row->payload, it->cmd.payload, 16)) {
-        struct err reuse = {0};
-        (void)err_set(&reuse, ERR_ID_REUSED, "id %s of %s came before with other content",
-                      it->cmd.id, it->cmd.source);
-        message_dead(b, it, &reuse, 0);
+        die_of_reuse(b, it);
         return false;
     }
     b->ended[ENDING_DUPLICATE]++;

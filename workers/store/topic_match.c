@@ -158,17 +158,23 @@ static void both(struct topic_match *m, struct entry *e, const struct published 
     e->at_ms = now_ms;
 }
 
+/* The first of two: kept until the other comes. What it names is its own from now on. */
+static bool first(struct topic_match *m, struct entry *e, const struct entry *with,
+                  struct published *p)
+{
+    *e = *with;
+    p->id = p->subject = NULL;
+    m->n++;
+    return true;
+}
+
 bool topic_match_seen(struct topic_match *m, struct published *p, int64_t now_ms)
 {
     struct entry *e = entry_for(m, p->identity);
     if (!e)
         return false;
-    if (e->state == ENTRY_NONE) {
-        *e = (struct entry){.p = *p, .state = ENTRY_SEEN, .at_ms = now_ms};
-        p->id = p->subject = NULL;
-        m->n++;
-        return true;
-    }
+    if (e->state == ENTRY_NONE)
+        return first(m, e, &(struct entry){.p = *p, .state = ENTRY_SEEN, .at_ms = now_ms}, p);
     if (e->state == ENTRY_KEPT) {
         both(m, e, p, &e->p, now_ms);
         published_clear(&e->p);
@@ -185,12 +191,9 @@ bool topic_match_kept(struct topic_match *m, struct published *p, const struct m
     struct entry *e = entry_for(m, p->identity);
     if (!e)
         return false;
-    if (e->state == ENTRY_NONE) {
-        *e = (struct entry){.p = *p, .row = *row, .state = ENTRY_KEPT, .at_ms = now_ms};
-        p->id = p->subject = NULL;
-        m->n++;
-        return true;
-    }
+    if (e->state == ENTRY_NONE)
+        return first(
+            m, e, &(struct entry){.p = *p, .row = *row, .state = ENTRY_KEPT, .at_ms = now_ms}, p);
     if (e->state == ENTRY_SEEN) {
         both(m, e, &e->p, p, now_ms);
         published_clear(&e->p);
