@@ -63,8 +63,14 @@ static void position_lost(struct shard *s, int position, const rd_kafka_message_
     s->lost_again_us = clock_mono_us(s->e->clock) + LOST_AGAIN_US;
 }
 
+static bool says_lost(const rd_kafka_message_t *m)
+{
+    return m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+           m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
+}
+
 /* The next message of a partition queue at or behind its position; NULL when there is none. What
- * lies before was prefetched for an earlier assignment. */
+ * lies before was prefetched for an earlier assignment, or is an error about one. */
 static rd_kafka_message_t *next_message(struct shard *s, rd_kafka_queue_t *q, int position)
 {
     for (;;) {
@@ -73,10 +79,10 @@ static rd_kafka_message_t *next_message(struct shard *s, rd_kafka_queue_t *q, in
             return NULL;
         if (!m->err && m->offset >= s->taken[position])
             return m;
-        if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-            m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+        bool before = m->offset >= 0 && m->offset < s->taken[position];
+        if (says_lost(m) && !before)
             position_lost(s, position, m);
-        else if (m->err)
+        else if (m->err && !says_lost(m))
             kafka_trouble(s->e->kafka, m);
         rd_kafka_message_destroy(m);
     }
