@@ -40,6 +40,7 @@ enum pg_oid {
     OID_TEXT = 25,
     OID_DATE = 1082,
     OID_TIMESTAMPTZ = 1184,
+    OID_UUID = 2950,
     OID_JSONB = 3802,
 };
 void args_array(struct args *a, enum pg_oid element); /* opens the next parameter */

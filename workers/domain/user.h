@@ -5,7 +5,8 @@
 
 struct user {
     const char *id, *tenant; /* tenant: never NULL, "GLOBAL" by default */
-    const char *email, *display_name, *auth_method, *api_key_hash, *directory_object_id;
+    const char *email, *display_name, *auth_method, *directory_object_id;
+    const char *api_key_hash; /* that a command has just brought; a row that is read has none */
     const char *allowed_source_ips; /* JSON array text of CIDRs; NULL: any */
     bool is_active;
     bool removing, removed;

@@ -129,8 +129,11 @@ static void mark_dirty(const struct plan_event *e)
         row->config_active |= e->kind == EVENT_SESSION_ACTIVE;
         row->config_over |= e->kind == EVENT_SESSION_TERMINATED && !e->session->tombstone;
     }
-    if (e->user)
-        ((struct user_row *)(void *)e->user)->dirty = true;
+    if (e->user) {
+        struct user_row *row = (struct user_row *)(void *)e->user;
+        row->dirty = true;
+        row->drop_secrets |= e->kind == EVENT_USER_REMOVED;
+    }
 }
 
 static void measure(const struct plan_event *e)

@@ -16,22 +16,21 @@ static void on_users(void *arg, const PGresult *r)
         u->email = row_text(ws, r, i, 2);
         u->display_name = row_text(ws, r, i, 3);
         u->auth_method = row_text(ws, r, i, 4);
-        u->api_key_hash = row_text(ws, r, i, 5);
-        u->directory_object_id = row_text(ws, r, i, 6);
-        u->allowed_source_ips = row_text(ws, r, i, 7);
-        u->is_active = pg_int8(r, i, 8);
-        u->removing = pg_int8(r, i, 9);
-        u->removed = pg_int8(r, i, 10);
-        u->quota_concurrent = (int)pg_int8(r, i, 11);
-        u->quota_per_day = (int)pg_int8(r, i, 12);
-        u->sessions_total = pg_int8(r, i, 13);
-        u->sessions_today = pg_int8(r, i, 14);
-        u->today = pg_int8(r, i, 15);
-        u->last_session_ms = pg_time(r, i, 16);
-        u->created_ms = pg_time(r, i, 17);
-        u->updated_ms = pg_time(r, i, 18);
-        row->version = pg_int8(r, i, 19);
-        row_stream(ws, r, i, 20, &row->stream);
+        u->directory_object_id = row_text(ws, r, i, 5);
+        u->allowed_source_ips = row_text(ws, r, i, 6);
+        u->is_active = pg_int8(r, i, 7);
+        u->removing = pg_int8(r, i, 8);
+        u->removed = pg_int8(r, i, 9);
+        u->quota_concurrent = (int)pg_int8(r, i, 10);
+        u->quota_per_day = (int)pg_int8(r, i, 11);
+        u->sessions_total = pg_int8(r, i, 12);
+        u->sessions_today = pg_int8(r, i, 13);
+        u->today = pg_int8(r, i, 14);
+        u->last_session_ms = pg_time(r, i, 15);
+        u->created_ms = pg_time(r, i, 16);
+        u->updated_ms = pg_time(r, i, 17);
+        row->version = pg_int8(r, i, 18);
+        row_stream(ws, r, i, 19, &row->stream);
     }
 }
 
@@ -87,7 +86,6 @@ static bool commit_users(struct working_set *ws, bool exists)
     USER_COLUMN(a, OID_TEXT, item_text(a, u->email));
     USER_COLUMN(a, OID_TEXT, item_text(a, u->display_name));
     USER_COLUMN(a, OID_TEXT, item_text(a, u->auth_method));
-    USER_COLUMN(a, OID_TEXT, item_text(a, u->api_key_hash));
     USER_COLUMN(a, OID_TEXT, item_text(a, u->directory_object_id));
     USER_COLUMN(a, OID_TEXT, item_text(a, u->allowed_source_ips));
     USER_COLUMN(a, OID_BOOL, item_bool(a, u->is_active));
@@ -114,7 +112,56 @@ static bool commit_users(struct working_set *ws, bool exists)
     return true;
 }
 
+/* Whatever a user who is gone could show (T-12). */
+static void drop_secrets(struct working_set *ws)
+{
+    size_t n = 0;
+    struct args *a = batch_args(ws->b);
+    args_array(a, OID_TEXT);
+    for (size_t i = 0; i < table_count(ws->users); i++) {
+        const struct user_row *row = table_at(ws->users, i)->value;
+        if (row->drop_secrets && ++n)
+            item_text(a, row->user.id);
+    }
+    args_array_end(a);
+    if (n)
+        pg_query(batch_pg(ws->b), SQL_OWNER_SECRET_DROP, a, NULL, NULL);
+}
+
+static size_t count_keys(const struct working_set *ws)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < table_count(ws->users); i++) {
+        const struct user_row *row = table_at(ws->users, i)->value;
+        n += row->dirty && row->user.api_key_hash;
+    }
+    return n;
+}
+
+/* Only what a command of this batch brought: a row that is read has no hash in it. */
+static void put_keys(struct working_set *ws)
+{
+    size_t all = table_count(ws->users);
+    struct args *a = batch_args(ws->b);
+#define KEY_COLUMN(oid, ...)                                                                       \
+    ARGS_COLUMN(a, oid, all, i, {                                                                  \
+        const struct user_row *row = table_at(ws->users, i)->value;                                \
+        const struct user *u = &row->user;                                                         \
+        if (row->dirty && u->api_key_hash)                                                         \
+            __VA_ARGS__;                                                                           \
+    })
+    KEY_COLUMN(OID_TEXT, item_text(a, u->id));
+    KEY_COLUMN(OID_TEXT, item_text(a, u->api_key_hash));
+    KEY_COLUMN(OID_TIMESTAMPTZ, item_time(a, u->updated_ms));
+#undef KEY_COLUMN
+    pg_query(batch_pg(ws->b), SQL_API_KEY_PUT, a, NULL, NULL);
+}
+
 bool user_rows_commit(struct working_set *ws)
 {
-    return commit_users(ws, false) && commit_users(ws, true);
+    if (!commit_users(ws, false) || !commit_users(ws, true))
+        return false;
+    drop_secrets(ws);
+    if (count_keys(ws))
+        put_keys(ws);
 }

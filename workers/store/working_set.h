@@ -15,6 +15,7 @@ struct user_row {
     struct stream stream;
     int64_t version;
     bool exists, dirty;
+    bool drop_secrets;     /* it was removed: keys and secrets of its tokens go (T-12) */
     struct session **live; /* the sessions that are not terminated, when asked for */
     size_t nlive, live_cap;
     bool want_live;
