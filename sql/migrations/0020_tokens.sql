@@ -16,6 +16,7 @@ CREATE TABLE personal_access_token (
     rotated_at   timestamptz,
     expires_at   timestamptz,         -- null: never
     revoked_at   timestamptz,
+    revision     bigint  NOT NULL,    -- raised by each change, for whoever changes what was read
     last_used_at timestamptz,         -- written by the edge, of no decision
     last_used_ip text,
     version      bigint  NOT NULL,
@@ -41,6 +42,7 @@ CREATE TRIGGER token_revoked BEFORE UPDATE OF status ON personal_access_token
 CREATE TABLE token_scope (
     token_id uuid NOT NULL REFERENCES personal_access_token ON DELETE CASCADE,
     scope    text NOT NULL,
+    pos      int  NOT NULL, -- as they were asked for
     PRIMARY KEY (token_id, scope)
 );
 

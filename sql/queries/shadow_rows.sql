@@ -5,6 +5,8 @@ WITH live AS (
     SELECT * FROM sessions WHERE id = substr($3, strpos($3, '/') + 1) OR (user_id = $4 AND status <> 'terminated'))
 SELECT 'sessions' AS what, id, to_jsonb(s)::text AS row FROM live s
 UNION ALL SELECT 'users', id, to_jsonb(u)::text FROM users u WHERE id = $4
+UNION ALL SELECT 'personal_access_token', id::text, to_jsonb(t)::text FROM personal_access_token t
+          WHERE 'token/' || id = $3
 UNION ALL SELECT 'address_lease', session_id, to_jsonb(a)::text FROM address_lease a WHERE session_id IN (SELECT id FROM live)
 UNION ALL SELECT 'client_config', session_id, (to_jsonb(c) - 'client_private_key')::text
           FROM client_config c WHERE session_id IN (SELECT id FROM live)

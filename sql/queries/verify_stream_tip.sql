@@ -5,6 +5,8 @@ WITH tip AS (
     FROM users TABLESAMPLE SYSTEM (verify_share('users', $1))
     UNION ALL SELECT 'session/' || id, sequence, event_consumer, event_shard, event_seq
     FROM sessions TABLESAMPLE SYSTEM (verify_share('sessions', $1))
+    UNION ALL SELECT 'token/' || id, sequence, event_consumer, event_shard, event_seq
+    FROM personal_access_token TABLESAMPLE SYSTEM (verify_share('personal_access_token', $1))
     UNION ALL SELECT subject, sequence, event_consumer, event_shard, event_seq
     FROM subject_stream TABLESAMPLE SYSTEM (verify_share('subject_stream', $1)))
 SELECT t.subject, t.sequence::text AS identity,

@@ -258,14 +258,15 @@ static void stream_event(struct batch *b, struct item *it, const struct operatio
 
 /* ---- decisions ------------------------------------------------------------------------------ */
 
-/* Events of a user's sessions are on the user's partition: their key is the user. */
+/* Events of a user's sessions and tokens are on the user's partition: their key is the user. */
 static const char *user_of(struct batch *b, const struct item *it, const json_t *data)
 {
     const char *user = text(data, "userId");
     if (!user)
         user = id_after(it->cmd.subject, "user/");
     struct bytes key = it->cmd.record->key;
-    if (user || !id_after(it->cmd.subject, "session/") || !key.p || !utf8_printable(key.p, key.n))
+    bool keyed = id_after(it->cmd.subject, "session/") || id_after(it->cmd.subject, "token/");
+    if (user || !keyed || !key.p || !utf8_printable(key.p, key.n))
         return user;
     return arena_strn(batch_arena(b), (const char *)key.p, key.n);
 }

@@ -24,6 +24,12 @@ static const char *const event_names[EVENT_KINDS] = {
     [EVENT_USER_CHANGED] = "user.changed",
     [EVENT_USER_REMOVED] = "user.removed",
     [EVENT_USER_REFUSED] = "user.refused",
+    [EVENT_TOKEN_CREATED] = "token.created",
+    [EVENT_TOKEN_UPDATED] = "token.updated",
+    [EVENT_TOKEN_ROTATED] = "token.rotated",
+    [EVENT_TOKEN_REVOKED] = "token.revoked",
+    [EVENT_TOKEN_EXPIRED] = "token.expired",
+    [EVENT_TOKEN_REFUSED] = "token.refused",
     [EVENT_COMMAND_CANCELLED] = "command.cancelled",
     [EVENT_PERFORMANCE_THRESHOLD] = "performance.threshold",
 };

@@ -43,6 +43,12 @@ enum event_kind {
     EVENT_USER_CHANGED,
     EVENT_USER_REMOVED,
     EVENT_USER_REFUSED,
+    EVENT_TOKEN_CREATED,
+    EVENT_TOKEN_UPDATED,
+    EVENT_TOKEN_ROTATED,
+    EVENT_TOKEN_REVOKED,
+    EVENT_TOKEN_EXPIRED,
+    EVENT_TOKEN_REFUSED,
     EVENT_COMMAND_CANCELLED,
     EVENT_PERFORMANCE_THRESHOLD,
     EVENT_KINDS,
@@ -57,13 +63,16 @@ struct command_ref {
 
 struct session;
 struct user;
+struct token;
 
 struct plan_event {
     enum event_kind kind;
-    /* The resource it is about: session or user. Both NULL: there is no row (refused), the subject
-     * is that of the command. */
+    /* The resource it is about. All NULL: there is no row (refused), the subject is that of the
+     * command. */
     struct session *session;
     struct user *user;
+    struct token *token;
+    bool seeded;              /* EVENT_TOKEN_CREATED: the first of an empty system */
     int status, reason;       /* of the session at this moment (enum session_status, _reason) */
     enum ending ends;         /* END_NONE, or this is the event that ends … */
     struct command_ref ended; /* … that command; empty: the command being decided */
@@ -82,7 +91,7 @@ enum refusal_name {
 
 struct refusal {
     const char *code; /* stable, machine-readable: "session.quota_daily" */
-    int status;       /* HTTP: 403 404 409 429 503 */
+    int status;       /* HTTP: 400 403 404 409 429 503 */
     const char *message, *hint;
     bool retryable;
 };

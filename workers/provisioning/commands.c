@@ -3,12 +3,16 @@
 
 #include "core/json_memory.h"
 #include "store/policies.h"
+#include "store/token_commands.h"
 
 #include <string.h>
 
 const struct command_type provisioning_commands[] = {
     {"user.put", "user", "userId", "userId", &user_policy, false},
     {"user.remove", "user", "userId", "userId", &user_policy, false},
+    {"token.create", "token", "tokenId", "owner", &token_policy, false},
+    {"token.update", "token", "tokenId", "owner", &token_policy, false},
+    {"token.rotate", "token", "tokenId", "owner", &token_policy, false},
     {"session.start", "session", "sessionId", "userId", &start_policy, false},
 };
 const size_t provisioning_ncommands = LEN(provisioning_commands);
@@ -196,6 +200,8 @@ void provisioning_decide(struct provisioning *p, struct batch *b, struct item *i
         put_user(p, b, it);
     else if (!strcmp(it->type->name, "user.remove"))
         remove_user(p, b, it);
+    else if (is_token_command(it))
+        token_command_decide(b, it);
     else if (is_first(it))
         start_session(p, b, it);
     else if (it->call)

@@ -1,6 +1,8 @@
 /* drawbridge-provisioning: users, and sessions from request to active. */
 #include "provisioning/provisioning.h"
 
+#include "store/token_commands.h"
+
 #include <string.h>
 
 static void *open_worker(struct engine *e, struct err *err)
@@ -32,6 +34,8 @@ static bool load(void *w, struct batch *b, bool locked, struct err *err)
         const struct item *it = batch_item(b, i);
         if (!it->decidable)
             continue;
+        if (is_token_command(it))
+            token_command_want(ws, it);
         bool starts = !strcmp(it->type->name, "session.start"),
              removes = !strcmp(it->type->name, "user.remove");
         if (!starts && !removes)

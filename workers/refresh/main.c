@@ -2,12 +2,14 @@
 #include "refresh/refresh.h"
 
 #include "store/policies.h"
+#include "store/token_commands.h"
 
 #include <string.h>
 
 const struct command_type refresh_commands[] = {
     {"session.activity", "session", "sessionId", "userId", &due_policy, true},
     {"session.idle", "session", "sessionId", "userId", &due_policy, true},
+    {"token.expire", "token", "tokenId", "owner", &due_policy, true},
 };
 const size_t refresh_ncommands = LEN(refresh_commands);
 
@@ -24,6 +26,7 @@ static void close_worker(void *w)
 {
     struct refresh *r = w;
     refresh_forget(r);
+    expiry_forget(r);
     drivers_close(&r->drivers);
     free(r);
 }
@@ -40,6 +43,10 @@ static void decide(void *w, struct batch *b, struct item *it)
     struct world world = resources_world(&r->resources, b, it);
     struct session_row *row = (struct session_row *)(void *)world.session;
     struct plan plan = {.kind = PLAN_NONE};
+    if (is_token_command(it)) {
+        token_command_decide(b, it);
+        return;
+    }
     if (!strcmp(it->type->name, "session.activity")) {
         if (row && it->blob && session_sampled(&row->session, it->blob, &r->resources.limits))
             row->dirty = true;
@@ -52,11 +59,13 @@ static void decide(void *w, struct batch *b, struct item *it)
 static void tick(void *w)
 {
     refresh_tick(w);
+    expiry_tick(w);
 }
 
 static void shards_closed(void *w)
 {
     refresh_forget(w);
+    expiry_forget(w);
 }
 
 static const char *const writes[] = {"drawbridge.teardown", NULL};

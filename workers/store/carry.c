@@ -88,6 +88,17 @@ static void render(struct working_set *ws, const struct item *it, const struct p
     case EVENT_USER_REMOVED:
         event_data_user_removed(out, e->user, u->stream.sequence + 1);
         break;
+    case EVENT_TOKEN_CREATED:
+    case EVENT_TOKEN_UPDATED:
+    case EVENT_TOKEN_ROTATED:
+    case EVENT_TOKEN_REVOKED:
+    case EVENT_TOKEN_EXPIRED:
+        event_data_token(out, e, json_text(it->cmd.json, "reason"));
+        break;
+    case EVENT_TOKEN_REFUSED:
+        event_data_token_refused(out, json_text(it->cmd.json, "tokenId"),
+                                 json_text(it->cmd.json, "owner"), &plan->refusal);
+        break;
     case EVENT_COMMAND_CANCELLED: {
         const char *why = e->session ? session_reason_name((enum session_reason)e->reason) : NULL;
         event_data_cancelled(out, e->ended.id ? e->ended.id : it->cmd.id,
@@ -109,6 +120,8 @@ static const char *subject_of(struct working_set *ws, const struct item *it,
         return arena_join(ws->arena, "session/", e->session->id);
     if (e->user)
         return arena_join(ws->arena, "user/", e->user->id);
+    if (e->token)
+        return arena_join(ws->arena, "token/", e->token->id);
     return it->cmd.subject;
 }
 
@@ -118,6 +131,8 @@ static struct stream *event_stream(const struct plan_event *e)
         return session_row_stream((struct session_row *)(void *)e->session);
     if (e->user)
         return user_row_stream((struct user_row *)(void *)e->user);
+    if (e->token)
+        return token_row_stream((struct token_row *)(void *)e->token);
     return NULL;
 }
 
@@ -134,6 +149,8 @@ static void mark_dirty(const struct plan_event *e)
         row->dirty = true;
         row->drop_secrets |= e->kind == EVENT_USER_REMOVED;
     }
+    if (e->token)
+        ((struct token_row *)(void *)e->token)->dirty = true;
 }
 
 static void measure(const struct plan_event *e)

@@ -110,17 +110,73 @@ void event_data_user_removed(struct buf *b, const struct user *u, int64_t versio
     buf_str(b, "}");
 }
 
+static void put_refusal(struct buf *b, const struct refusal *r)
+{
+    put_str(b, "code", r->code);
+    put_int(b, "status", r->status);
+    put_str(b, "message", r->message);
+    put_str(b, "hint", r->hint ? r->hint : "");
+    put_bool(b, "retryable", r->retryable);
+}
+
 void event_data_refused(struct buf *b, const char *session_id, const char *user_id,
                         const struct refusal *r)
 {
     buf_str(b, "{");
     put_str(b, "sessionId", session_id);
     put_str(b, "userId", user_id);
-    put_str(b, "code", r->code);
-    put_int(b, "status", r->status);
-    put_str(b, "message", r->message);
-    put_str(b, "hint", r->hint ? r->hint : "");
-    put_bool(b, "retryable", r->retryable);
+    put_refusal(b, r);
+    buf_str(b, "}");
+}
+
+/* "a b" as ["a","b"]: names of scopes, which need no quoting. */
+static void put_scopes(struct buf *b, const char *scopes)
+{
+    put_key(b, "scopes");
+    buf_str(b, "[\"");
+    for (; *scopes; scopes++) {
+        if (*scopes == ' ')
+            buf_str(b, "\",\"");
+        else
+            buf_put(b, scopes, 1);
+    }
+    buf_str(b, "\"]");
+}
+
+void event_data_token(struct buf *b, const struct plan_event *e, const char *reason)
+{
+    const struct token *t = e->token;
+    buf_str(b, "{");
+    put_str(b, "tokenId", t->id);
+    put_str(b, "owner", t->owner);
+    put_str(b, "name", t->name);
+    put_str(b, "description", t->description);
+    put_str(b, "status", token_status_name(t->status));
+    put_scopes(b, t->scopes);
+    put_str(b, "prefix", t->prefix);
+    put_int(b, "revision", t->revision);
+    put_str(b, "createdBy", t->created_by);
+    put_time(b, "createdAt", t->created_ms);
+    put_time(b, "updatedAt", t->updated_ms);
+    put_time(b, "expiresAt", t->expires_ms);
+    put_time(b, "rotatedAt", t->rotated_ms);
+    put_time(b, "revokedAt", t->revoked_ms);
+    if (e->kind == EVENT_TOKEN_ROTATED)
+        put_time(b, "previousUntil", t->keep_until_ms);
+    if (e->kind == EVENT_TOKEN_REVOKED)
+        put_str(b, "reason", reason);
+    if (e->seeded)
+        put_str(b, "reason", "seeded");
+    buf_str(b, "}");
+}
+
+void event_data_token_refused(struct buf *b, const char *token_id, const char *owner,
+                              const struct refusal *r)
+{
+    buf_str(b, "{");
+    put_str(b, "tokenId", token_id);
+    put_str(b, "owner", owner);
+    put_refusal(b, r);
     buf_str(b, "}");
 }
 

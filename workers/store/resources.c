@@ -57,6 +57,8 @@ struct working_set *resources_want(struct resources *r, struct batch *b)
             (void)want_user(ws, subject + 5);
         if (session)
             (void)want_session(ws, session);
+        if (subject && !strncmp(subject, "token/", 6))
+            (void)want_token(ws, subject + 6);
         const char *key =
             it->decidable ? arena_strn(batch_arena(b), (const char *)it->cmd.key.p, it->cmd.key.n)
                           : NULL;

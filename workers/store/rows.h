@@ -7,6 +7,8 @@ void user_rows_load(struct working_set *ws, bool locked);
 must_check bool user_rows_commit(struct working_set *ws); /* false: no memory */
 void session_rows_load(struct working_set *ws, bool locked);
 void session_rows_commit(struct working_set *ws);
+void token_rows_load(struct working_set *ws, bool locked);
+void token_rows_commit(struct working_set *ws);
 void config_rows_commit(struct working_set *ws);
 void address_rows_load(struct working_set *ws, bool locked);
 void address_rows_commit(struct working_set *ws);

@@ -17,8 +17,11 @@ struct working_set *working_set_new(struct batch *b, const struct store_env *env
         ws->users = table_new(a, 64);
         ws->sessions = table_new(a, 64);
         ws->keys = table_new(a, 8);
+        ws->tokens = table_new(a, 8);
+        ws->token_names = table_new(a, 8);
+        ws->secrets = table_new(a, 8);
     }
-    if (ws && ws->users && ws->sessions && ws->keys)
+    if (ws && ws->users && ws->sessions && ws->keys && ws->tokens && ws->token_names && ws->secrets)
         return ws;
     batch_fail(b, ERR_NO_MEMORY, "working set");
     return NULL;
@@ -107,9 +110,10 @@ const char *row_key(const struct stream *stream, const char *usual)
 bool working_set_load(struct working_set *ws, bool locked, struct err *err)
 {
     (void)err;
-    /* The order of the locks: users, sessions, addresses, and the hot row last (DESIGN). */
+    /* The order of the locks: users, sessions, tokens, addresses, and the hot row last (DESIGN). */
     user_rows_load(ws, locked);
     session_rows_load(ws, locked);
+    token_rows_load(ws, locked);
     address_rows_load(ws, locked);
     deployment_row_load(ws, locked);
     return true;
@@ -182,6 +186,12 @@ static bool mark_streams(struct working_set *ws)
         if (s->dirty && !s->exists)
             ok = ok && end_stray(ws, "session", s->session.id, &s->stream);
     }
+    for (size_t i = 0; i < table_count(ws->tokens); i++) {
+        struct token_row *t = table_at(ws->tokens, i)->value;
+        t->dirty |= t->exists && t->stream.dirty;
+        if (t->dirty && !t->exists)
+            ok = ok && end_stray(ws, "token", t->token.id, &t->stream);
+    }
     return ok;
 }
 
@@ -196,6 +206,7 @@ bool working_set_commit(struct working_set *ws, bool last, struct err *err)
     if (!user_rows_commit(ws))
         return err_set(err, ERR_NO_MEMORY, "users");
     session_rows_commit(ws);
+    token_rows_commit(ws);
     config_rows_commit(ws);
     address_rows_commit(ws);
     return true;
@@ -217,6 +228,12 @@ struct stream *user_row_stream(struct user_row *row)
     return &row->stream;
 }
 
+struct stream *token_row_stream(struct token_row *row)
+{
+    row->stream.key = row->token.owner;
+    return &row->stream;
+}
+
 struct stream *working_set_stream(struct working_set *ws, const char *subject)
 {
     if (!strncmp(subject, "user/", 5)) {
@@ -226,6 +243,10 @@ struct stream *working_set_stream(struct working_set *ws, const char *subject)
     if (!strncmp(subject, "session/", 8)) {
         struct session_row *s = session_row_get(ws, subject + 8);
         return s && (s->exists || s->dirty) ? session_row_stream(s) : NULL;
+    }
+    if (!strncmp(subject, "token/", 6)) {
+        struct token_row *t = token_row_get(ws, subject + 6);
+        return t && (t->exists || t->dirty) ? token_row_stream(t) : NULL;
     }
     return NULL;
 }

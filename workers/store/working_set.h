@@ -8,6 +8,7 @@
 
 #include "core/engine.h"
 #include "domain/session.h"
+#include "domain/token.h"
 #include "domain/user.h"
 
 struct user_row {
@@ -34,10 +35,30 @@ struct session_row {
     struct bytes sealed_key; /* of new_config; p NULL: the client's own key */
 };
 
+struct token_row {
+    struct token token; /* first, as above */
+    struct stream stream;
+    int64_t version;
+    bool exists, dirty;
+    int shard;
+    const char *scopes_were; /* as loaded */
+};
+
+/* A secret that a command of the batch names. */
+struct token_secret {
+    const char *id, *token_id;
+    bool waits; /* it is there and nobody has taken it */
+};
+
+struct token_name {
+    const char *owner, *name;
+};
+
 struct working_set {
     struct batch *b;
     struct arena *arena;
-    struct table *users, *sessions; /* id -> row */
+    struct table *users, *sessions;               /* id -> row */
+    struct table *tokens, *token_names, *secrets; /* the same; names of theirs to look for */
     struct deployment deployment, loaded;
     bool want_deployment;
     struct table *keys; /* client public keys of starts -> the key; is one in use? */
@@ -59,11 +80,22 @@ struct working_set *working_set_new(struct batch *b, const struct store_env *env
 struct user_row *want_user(struct working_set *ws, const char *id);
 struct user_row *want_live(struct working_set *ws, const char *user_id);
 struct session_row *want_session(struct working_set *ws, const char *id);
+/* NULL also for what is no UUID. */
+struct token_row *want_token(struct working_set *ws, const char *id);
+/* Whoever has the name joins the set. */
+void want_token_name(struct working_set *ws, const char *owner, const char *name);
+void want_secret(struct working_set *ws, const char *id, const char *token_id);
 void want_key(struct working_set *ws, const char *client_public_key);
 /* A live session of this set has the key. */
 bool working_set_key_in_use(struct working_set *ws, const char *client_public_key);
 struct user_row *user_row_get(struct working_set *ws, const char *id);       /* NULL: not wanted */
 struct session_row *session_row_get(struct working_set *ws, const char *id); /* likewise */
+struct token_row *token_row_get(struct working_set *ws, const char *id);     /* likewise */
+/* The secret, when it waits to be taken for this token. */
+struct token_secret *working_set_secret(struct working_set *ws, const char *id, const char *token);
+/* Another token of the owner than `id`, not revoked, has the name. */
+bool working_set_token_name_taken(struct working_set *ws, const char *owner, const char *name,
+                                  const char *id);
 
 must_check bool working_set_load(struct working_set *ws, bool locked, struct err *err);
 /* The next free address, or NULL: none was found. */
@@ -74,5 +106,6 @@ struct session_row *working_set_adopt(struct working_set *ws, struct session *fr
 must_check bool working_set_commit(struct working_set *ws, bool last, struct err *err);
 struct stream *session_row_stream(struct session_row *row);
 struct stream *user_row_stream(struct user_row *row);
-/* The stream of user/<id> or session/<id>; NULL when there is no such row. */
+struct stream *token_row_stream(struct token_row *row);
+/* The stream of user/<id>, session/<id> or token/<id>; NULL when there is no such row. */
 struct stream *working_set_stream(struct working_set *ws, const char *subject);

@@ -2,11 +2,13 @@
 #include "drivers/run.h"
 #include "store/policies.h"
 #include "store/resources.h"
+#include "store/token_commands.h"
 
 #include <string.h>
 
 static const struct command_type commands[] = {
     {"session.stop", "session", "sessionId", "userId", &stop_policy, false},
+    {"token.revoke", "token", "tokenId", "owner", &token_policy, false},
 };
 
 struct teardown {
@@ -98,6 +100,10 @@ static void decide(void *w, struct batch *b, struct item *it)
     struct teardown *t = w;
     struct world world = resources_world(&t->resources, b, it);
     struct plan plan;
+    if (is_token_command(it)) {
+        token_command_decide(b, it);
+        return;
+    }
     if (is_stranger(it)) {
         plan_refuse(&plan, EVENT_SESSION_REFUSED, REFUSAL_SESSION_UNKNOWN);
     } else if (it->call) {
