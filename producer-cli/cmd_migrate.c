@@ -12,6 +12,8 @@
 
 #include "core/seal.h"
 
+#include "token_secret.h"
+
 enum { SHA256_HEX = 2 * crypto_hash_sha256_BYTES + 1 };
 
 static void text_sha256(const char *text, char out[static SHA256_HEX])
@@ -171,10 +173,14 @@ static int run_migrate(struct cli *cli)
     size_t missing = check ? json_array_size(names) : 0;
     const char *key =
         ensure_key(db, cli->conf.master_key_file, check, !check || json_array_size(applied), &err);
-    if (!key)
+    const char *pepper = !key      ? NULL
+                         : missing ? "missing"
+                                   : token_pepper_ensure(cli, db, check, &err);
+    if (!pepper)
         return cli_fail(cli, &err);
-    json_t *doc = json_pack("{s:b, s:O, s:s, s:s}", "check", check, "migrations", names,
-                            "masterKey", key, "masterKeyFile", cli->conf.master_key_file);
+    json_t *doc =
+        json_pack("{s:b, s:O, s:s, s:s, s:s}", "check", check, "migrations", names, "pepper",
+                  pepper, "masterKey", key, "masterKeyFile", cli->conf.master_key_file);
     int code = cli_done(cli, doc, migrate_people);
     return code == EXIT_DONE && (missing || !strcmp(key, "missing")) ? EXIT_FAILED : code;
 }
@@ -195,7 +201,8 @@ const struct action migrate_actions[] = {
      "Applies the migrations that are missing, each in one transaction and never twice; runs at "
      "the same time wait for each other. Refuses a database that is newer, or a migration that was "
      "changed after it was applied. Makes the master key (exclusive create, mode 0600) when there "
-     "is none and nothing is sealed yet; while sealed rows exist, a missing key is an error.",
+     "is none and nothing is sealed yet; while sealed rows exist, a missing key is an error. Makes "
+     "the pepper that tokens are hashed with, sealed under it.",
      migrate_options, migrate_examples, run_migrate},
     {0},
 };

@@ -16,6 +16,7 @@
 #include "drivers/client_config.h"
 #include "drivers/qr.h"
 
+#include "private_file.h"
 #include "session_config.h"
 
 enum { SEALED_BYTES_MAX = 4096, PNG_BYTES_MAX = 1 << 20, QR_TEXT_BYTES_MAX = 1 << 20 };
@@ -81,25 +82,6 @@ struct secret *session_config_text(struct cli *cli, struct db *db, const char *i
     return row && !err->code ? render(cli, id, row, err) : NULL;
 }
 
-/* A new file of mode 0600; an existing one is not touched. */
-static bool write_private(const char *path, const void *p, size_t n, struct err *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_set(err, ERR_BAD_INPUT, "cannot make %.256s: %m", path);
-    bool ok = true;
-    for (size_t done = 0; ok && done < n;) {
-        ssize_t written = write(fd, (const char *)p + done, n - done);
-        ok = written > 0 || (written < 0 && errno == EINTR);
-        done += written > 0 ? (size_t)written : 0;
-    }
-    if (close(fd) != 0)
-        ok = false;
-    if (!ok)
-        (void)unlink(path);
-    return ok || err_set(err, ERR_IO, "cannot write %.256s", path);
-}
-
 static bool write_png(const char *path, const struct secret *text, struct err *err)
 {
     auto_qr struct qr *qr = qr_new(secret_view(text), secret_size(text), err);
@@ -107,7 +89,7 @@ static bool write_png(const char *path, const struct secret *text, struct err *e
     if (!qr)
         return false;
     buf_init(&png, PNG_BYTES_MAX);
-    bool ok = qr_png(qr, &png, err) && write_private(path, png.p, png.n, err);
+    bool ok = qr_png(qr, &png, err) && private_file_write(path, png.p, png.n, err);
     if (png.p)
         sodium_memzero(png.p, png.cap);
     buf_done(&png);
@@ -136,7 +118,7 @@ static bool hand_out(struct cli *cli, const char *id, const struct secret *text,
     const struct line *l = &cli->line;
     const char *png = line_text(l, "png"), *file = line_text(l, "out");
     if ((png && !write_png(png, text, err)) ||
-        (file && !write_private(file, secret_view(text), secret_size(text), err)))
+        (file && !private_file_write(file, secret_view(text), secret_size(text), err)))
         return false;
     if (cli->json) {
         auto_json json_t *doc = json_pack(

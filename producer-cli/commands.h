@@ -6,6 +6,7 @@
 extern const struct action send_actions[];
 extern const struct action watch_actions[];
 extern const struct action user_actions[];
+extern const struct action token_actions[];
 extern const struct action session_actions[];
 extern const struct action session_config_actions[];
 extern const struct action session_link_actions[];

@@ -7,11 +7,27 @@
 
 /* clang-format off: one a line, so that new ones come in without moving the others */
 static const struct action *const groups[] = {
-    send_actions,           watch_actions,        user_actions,   session_actions,
-    session_config_actions, session_link_actions, dlq_actions,    dlq_replay_actions,
-    dlq_change_actions,     lane_actions,         trace_actions,  status_actions,
-    breaker_actions,        capacity_actions,     topics_actions, migrate_actions,
-    doctor_actions,         verify_actions,       config_actions, help_actions,
+    send_actions,
+    watch_actions,
+    user_actions,
+    token_actions,
+    session_actions,
+    session_config_actions,
+    session_link_actions,
+    dlq_actions,
+    dlq_replay_actions,
+    dlq_change_actions,
+    lane_actions,
+    trace_actions,
+    status_actions,
+    breaker_actions,
+    capacity_actions,
+    topics_actions,
+    migrate_actions,
+    doctor_actions,
+    verify_actions,
+    config_actions,
+    help_actions,
 };
 /* clang-format on */
 

@@ -82,6 +82,11 @@ static void outcome_people(struct cli *cli, const json_t *event)
     size_t i;
     put_event_line(&cli->out, outcome, outcome_style(outcome), event);
     out_facts(&cli->out, data, detail_columns);
+    const char *token = json_string_value(json_object_get(event, "token"));
+    if (token)
+        out_line(&cli->out, STYLE_BOLD, "%s", token);
+    if (token)
+        out_line(&cli->out, STYLE_DIM, "Keep it in a safe place: it is shown this once.");
     json_array_foreach(json_object_get(data, "problems"), i, p)
     {
         auto_free char *text = text_clean(json_string_value(json_object_get(p, "message")), 0);
@@ -253,7 +258,13 @@ static bool publish(struct broker *b, const struct message *m, struct err *err)
                        err);
 }
 
-static int send_message(struct cli *cli, const struct message *m, int64_t wait_ms)
+struct finish {
+    void (*done)(json_t *event, void *arg);
+    void *arg;
+};
+
+static int send_message(struct cli *cli, const struct message *m, int64_t wait_ms,
+                        const struct finish *finish)
 {
     struct err err = {0};
     auto_waiter struct waiter w = {.cli = cli, .message = m};
@@ -273,12 +284,16 @@ static int send_message(struct cli *cli, const struct message *m, int64_t wait_m
     auto_json json_t *event = wait_outcome(&w, wait_ms, &err);
     if (!event)
         return err.code ? cli_fail(cli, &err) : tell_unknown(cli, m, wait_ms);
+    if (finish->done && outcome_code(event) == EXIT_DONE)
+        finish->done(event, finish->arg);
     int code = cli_done(cli, json_incref(event), outcome_people);
     return code == EXIT_DONE ? outcome_code(event) : code;
 }
 
-int send_command(struct cli *cli, struct composition *in, int64_t wait_ms)
+int send_command_then(struct cli *cli, struct composition *in, int64_t wait_ms,
+                      void (*done)(json_t *event, void *arg), void *arg)
 {
+    const struct finish finish = {done, arg};
     struct err err = {0};
     struct problems problems;
     struct message m = {0};
@@ -294,11 +309,16 @@ int send_command(struct cli *cli, struct composition *in, int64_t wait_ms)
         in->now_ms = clock_wall_ms();
     problems_init(&problems, a);
     bool fine = compose(a, in, &m, &problems, &err);
-    int code = fine             ? send_message(cli, &m, wait_ms)
+    int code = fine             ? send_message(cli, &m, wait_ms, &finish)
                : problems.total ? tell_problems(cli, &problems, &err)
                                 : cli_fail(cli, &err);
     message_done(&m);
     return code;
+}
+
+int send_command(struct cli *cli, struct composition *in, int64_t wait_ms)
+{
+    return send_command_then(cli, in, wait_ms, NULL, NULL);
 }
 
 int64_t send_waiting(const struct cli *cli)

@@ -15,6 +15,10 @@
  * the exit code. wait_ms 0: does not wait. in->who and, when it is 0,
  * in->now_ms are filled in. */
 int send_command(struct cli *cli, struct composition *in, int64_t wait_ms);
+/* The same; `done` may add to the event that says it is done, before it is printed: its member
+ * `token` is shown to people as well. */
+int send_command_then(struct cli *cli, struct composition *in, int64_t wait_ms,
+                      void (*done)(json_t *event, void *arg), void *arg);
 
 #define OPTION_COMMAND_ID                                                                          \
     {                                                                                              \
