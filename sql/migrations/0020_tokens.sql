@@ -68,6 +68,7 @@ CREATE TABLE token_secret (
 CREATE UNIQUE INDEX token_secret_current ON token_secret (token_id) WHERE state = 'current';
 CREATE UNIQUE INDEX token_secret_previous ON token_secret (token_id) WHERE state = 'previous';
 CREATE INDEX token_secret_new ON token_secret (made_at) WHERE state = 'new';
+CREATE INDEX token_secret_over ON token_secret (valid_until) WHERE state = 'previous';
 CREATE UNIQUE INDEX token_secret_user ON token_secret (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX token_secret_legacy ON token_secret (legacy_sha256) WHERE legacy_sha256 IS NOT NULL;
 CREATE INDEX token_secret_key ON token_secret (hmac) WHERE user_id IS NOT NULL;
@@ -87,6 +88,7 @@ ALTER TABLE users DROP COLUMN api_key_hash;
 
 GRANT SELECT ON personal_access_token, token_scope TO drawbridge_worker, drawbridge_gateway, drawbridge_reader;
 GRANT SELECT ON token_secret, token_pepper TO drawbridge_worker, drawbridge_gateway;
+GRANT SELECT (id, token_id, user_id, made_at, state, valid_until, checked_at) ON token_secret TO drawbridge_reader;
 GRANT INSERT, UPDATE, DELETE ON token_scope, token_secret TO drawbridge_worker;
 GRANT INSERT, UPDATE ON personal_access_token TO drawbridge_worker;
 GRANT UPDATE (last_used_at, last_used_ip) ON personal_access_token TO drawbridge_gateway;

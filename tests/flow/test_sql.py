@@ -17,7 +17,7 @@ HEAD = re.compile(rf"-- ([a-z_0-9]+)\(((?:{PARAMETER})(?:, {PARAMETER})*)?\)")
 # Data definition cannot be prepared.
 UNPREPARED = {"migration_table"}
 # What operators run (drawbridge migrate, capacity, topics apply), as the owner.
-OWNERS = re.compile(r"migration_|capacity_set|shard_first_position")
+OWNERS = re.compile(r"migration_|capacity_set|shard_first_position|token_pepper_add")
 PARTITIONED = ("inbox", "ledger", "operational_event")
 
 
@@ -147,6 +147,9 @@ def test_readers_see_no_sealed_key_and_write_nothing(url):
         reader.execute("SELECT count(*) FROM ledger")
         denied(reader, "SELECT * FROM client_config")
         denied(reader, "SELECT * FROM download_token")
+        denied(reader, "SELECT hmac FROM token_secret")
+        denied(reader, "SELECT * FROM token_pepper")
+        reader.execute("PREPARE show AS " + (ROOT / "sql/queries/user_show.sql").read_text())
         denied(reader, "INSERT INTO worker_instance DEFAULT VALUES")
 
 

@@ -21,6 +21,11 @@ ROUTES = {
     "session.stop": "drawbridge.teardown",
     "session.idle": "drawbridge.refresh",
     "session.activity": "drawbridge.refresh",
+    "token.create": "drawbridge.provisioning",
+    "token.update": "drawbridge.provisioning",
+    "token.rotate": "drawbridge.provisioning",
+    "token.revoke": "drawbridge.teardown",
+    "token.expire": "drawbridge.refresh",
 }
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -288,6 +293,13 @@ class Client:
         data = {"sessionId": session, "userId": user, **fields,
                 "requestedBy": by or {"kind": "user", "id": user}}
         return Command("session.stop", data, user, f"session/{session}", id, headers=headers)
+
+    def token(self, verb, owner, token=None, by=None, id=None, **fields):
+        """token.create, update, rotate or revoke; an administrator's unless `by` says whose."""
+        token = token or new_id()
+        data = {"tokenId": token, "owner": owner, **fields,
+                "requestedBy": by or {"kind": "admin", "id": "tests"}}
+        return Command(f"token.{verb}", data, owner, f"token/{token}", id)
 
     def control(self, kind, worker, shard, id=None, reason=None, by=None, **fields):
         """What operators ask of the engine: lane.release, command.cancel, deadletter.edit, …"""

@@ -33,6 +33,16 @@ static void on_forgotten(void *arg, const PGresult *res)
                  KV_INT("dead_letters", n[1]), KV_INT("streams", n[2]), KV_INT("jobs", n[3]));
 }
 
+static void on_secrets(void *arg, const PGresult *res)
+{
+    struct retention *r = arg;
+    int64_t n = pg_int8(res, 0, 0);
+    if (n >= MOST)
+        r->next_us = clock_mono_us(engine_clock(r->e)) + SOON_US;
+    if (n)
+        log_info(engine_cx(r->e), "retention.secrets", KV_INT("secrets", n));
+}
+
 static void on_done(void *arg, const struct pg_failure *failure)
 {
     struct retention *r = arg;
@@ -59,5 +69,9 @@ void retention_tick(struct retention *r, struct pg *pg)
     args_int4(a, (int32_t)conf->job_days);
     args_int4(a, MOST);
     pg_query(pg, SQL_FORGET_OLD, a, on_forgotten, r);
+    args_clear(a);
+    args_time(a, clock_ms(engine_clock(r->e)));
+    args_int4(a, MOST);
+    pg_query(pg, SQL_TOKEN_SECRET_FORGET, a, on_secrets, r);
     pg_sync(pg, on_done, r);
 }
