@@ -5,7 +5,7 @@ SELECT NULL::uuid AS id, u.id AS owner, 'api-key' AS name, 'active' AS status, N
        NULL::text AS scopes, true AS "ownerIsUser", u.is_active AND NOT u.removed AND NOT u.removing AS "ownerActive",
        u.tenant, u.allowed_source_ips::text AS "allowedSourceIPs",
        s.id AS "secretId", s.hmac, s.pepper, s.argon2id, s.legacy_sha256 AS "legacySha256",
-       s.valid_until AS "validUntil"
+       s.valid_until AS "validUntil", s.checked_at AS "checkedAt"
 FROM token_secret s JOIN users u ON u.id = s.user_id
 WHERE s.user_id IS NOT NULL AND s.state = 'current'
   AND (s.legacy_sha256 = $1::bytea OR s.hmac = ANY ($2::bytea[]))

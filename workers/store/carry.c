@@ -155,6 +155,8 @@ static void mark_dirty(const struct plan_event *e)
 
 static void measure(const struct plan_event *e)
 {
+    if (e->token || e->kind == EVENT_TOKEN_REFUSED)
+        metric_add(METRIC_TOKENS, event_kind_name(e->kind) + strlen("token."), 1);
     if (e->kind == EVENT_SESSION_ACTIVE)
         metric_observe(METRIC_OPERATION_SECONDS, "provision",
                        (double)(e->session->activated_ms - e->session->created_ms) / 1e3);

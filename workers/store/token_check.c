@@ -98,6 +98,7 @@ enum {
     ARGON2ID,
     LEGACY,
     VALID_UNTIL,
+    CHECKED_AT,
 };
 
 /* Exactly n bytes, or zeroes. */
@@ -126,6 +127,7 @@ static bool read_secret(const PGresult *r, int row, struct arena *a, struct toke
     s->pepper = (int)pg_int8(r, row, PEPPER);
     read_fixed(r, row, LEGACY, s->legacy_sha256, sizeof s->legacy_sha256);
     s->valid_until_ms = pg_time(r, row, VALID_UNTIL);
+    s->checked_ms = pg_time(r, row, CHECKED_AT);
     return read_text(r, row, ARGON2ID, a, &s->argon2id);
 }
 
@@ -232,6 +234,16 @@ void token_secret_rehash(struct pg *pg, const uint8_t secret_id[static 16],
     args_text(&a, h->argon2id);
     args_time(&a, now_ms);
     pg_query(pg, SQL_TOKEN_SECRET_REHASH, &a, NULL, NULL);
+    args_done(&a);
+}
+
+void token_secret_checked(struct pg *pg, const uint8_t secret_id[static 16], int64_t now_ms)
+{
+    struct args a;
+    args_init(&a);
+    args_bytes(&a, secret_id, 16);
+    args_time(&a, now_ms);
+    pg_query(pg, SQL_TOKEN_SECRET_CHECKED, &a, NULL, NULL);
     args_done(&a);
 }
 

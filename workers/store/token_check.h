@@ -58,6 +58,7 @@ struct token_secret_row {
     const char *argon2id; /* NULL with pepper 0 */
     uint8_t legacy_sha256[TOKEN_SHA256];
     int64_t valid_until_ms; /* 0: the current one */
+    int64_t checked_ms;     /* when both hashes were last seen to agree; 0: never */
 };
 
 /* Strings are in the arena. */
@@ -92,6 +93,8 @@ bool token_wants_rehash(const struct token_found *found, size_t which, const str
 /* Queues SQL_TOKEN_SECRET_REHASH for the row. */
 void token_secret_rehash(struct pg *pg, const uint8_t secret_id[static 16],
                          const struct token_hash *h, int64_t now_ms);
+/* Queues SQL_TOKEN_SECRET_CHECKED: Argon2id has agreed again (token_verify_begin). */
+void token_secret_checked(struct pg *pg, const uint8_t secret_id[static 16], int64_t now_ms);
 /* Queues SQL_TOKEN_SECRET_ADD: a secret is born, in state `new`, to be taken by a command that
  * names secret_id. Both ids: 16 bytes. */
 void token_secret_add(struct pg *pg, const uint8_t secret_id[static 16],
