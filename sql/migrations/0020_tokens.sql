@@ -22,6 +22,7 @@ CREATE TABLE personal_access_token (
     version      bigint  NOT NULL,
     sequence     bigint  NOT NULL,
     event_consumer text, event_shard int, event_seq bigint,
+    event_key    text,                -- null: the owner
     CHECK ((status = 'revoked') = (revoked_at IS NOT NULL))
 ) WITH (fillfactor = 70);
 -- A name is free again when its token is revoked, and that is for ever.

@@ -3,7 +3,7 @@
 SELECT t.id::text, t.owner, t.shard, t.name, t.description, t.status, t.prefix, t.created_by, t.created_at, t.updated_at,
        t.rotated_at, t.expires_at, t.revoked_at, t.revision,
        (SELECT string_agg(c.scope, ' ' ORDER BY c.pos) FROM token_scope c WHERE c.token_id = t.id) AS scopes,
-       t.version, t.sequence, t.event_consumer, t.event_shard, t.event_seq
+       t.version, t.sequence, t.event_consumer, t.event_shard, t.event_seq, t.event_key
 FROM personal_access_token t
 WHERE t.id = ANY ($1::text[]::uuid[])
    OR (t.status <> 'revoked' AND (t.owner, t.name) IN (SELECT unnest($2::text[]), unnest($3::text[])))

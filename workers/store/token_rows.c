@@ -221,6 +221,7 @@ static void write_tokens(struct working_set *ws, size_t all)
     TOKEN_COLUMN(a, OID_TEXT, item_text(a, row->stream.consumer));
     TOKEN_COLUMN(a, OID_INT4, item_int4(a, row->stream.shard));
     TOKEN_COLUMN(a, OID_INT8, item_int8(a, row->stream.seq));
+    TOKEN_COLUMN(a, OID_TEXT, item_text(a, row_key(&row->stream, t->owner)));
     args_int8(a, (int64_t)count_rows(ws, is_dirty));
     pg_query(batch_pg(ws->b), SQL_TOKEN_WRITE, a, NULL, NULL);
 }

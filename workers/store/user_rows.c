@@ -164,4 +164,5 @@ bool user_rows_commit(struct working_set *ws)
     drop_secrets(ws);
     if (count_keys(ws))
         put_keys(ws);
+    return true;
 }

@@ -230,7 +230,8 @@ struct stream *user_row_stream(struct user_row *row)
 
 struct stream *token_row_stream(struct token_row *row)
 {
-    row->stream.key = row->token.owner;
+    if (!row->stream.key)
+        row->stream.key = row->token.owner;
     return &row->stream;
 }
 
