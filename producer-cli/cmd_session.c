@@ -124,6 +124,8 @@ static const struct column show_columns[] = {
     {"connectedClients", "connected clients", FORMAT_NUMBER, 0},
     {"bytesReceived", "received", FORMAT_BYTES, 0},
     {"bytesSent", "sent", FORMAT_BYTES, 0},
+    {"lastHandshakeAt", "last handshake", FORMAT_AGO, 0},
+    {"observedAt", "server last seen", FORMAT_AGO, 0},
     {"uptimeMs", "up for", FORMAT_MS, 0},
     {"lastActivityAt", "last activity", FORMAT_AGO, 0},
     {"idleTimeoutMinutes", "idle timeout, min", FORMAT_NUMBER, 0},

@@ -39,7 +39,7 @@ def put_user(bare, ident, active=True, name=None):
 def clean(bare):
     yield
     bare.sql("TRUNCATE users, sessions, dead_letter, pending, worker_instance, breaker,"
-             " client_config")
+             " client_config, provider_reading, provider_peer")
     bare.sql("UPDATE infrastructure_state SET capacity = 3")
 
 
@@ -115,6 +115,30 @@ def test_a_session_shows_status_health_clients_bytes_and_times(bare):
         assert words in told.out
     assert bare("session", "show", str(uuid.uuid4())).code == 4
     assert bare("session", "show", "nonsense").code == 3
+
+
+def test_what_the_interface_was_last_seen_to_have_is_shown_with_its_age(bare):
+    """V-16: the server's health, the client's handshake and the bytes are those of the last reading, which
+    says how old it is; where no peer was seen, the server misses it."""
+    ident = put_session(bare, "ada", "active")
+    bare.sql("UPDATE sessions SET server_public_key = 'interface', client_public_key = %s,"
+             " activated_at = now() - interval '1 hour', last_activity_at = now() - interval '1 hour' WHERE id = %s",
+             f"peer {ident}", ident)
+    bare.sql("INSERT INTO provider_reading VALUES ('interface', 'wireguard', '10.8.0.0/24', now() - interval '7 seconds')"
+             " ON CONFLICT (server_public_key) DO UPDATE SET read_at = excluded.read_at")
+    missing = bare("session", "show", ident, "--json").json
+    assert (missing["health"], missing["connectedClients"]) == ("missing", 0)
+    bare.sql("INSERT INTO provider_peer VALUES ('interface', %s, '{10.8.0.2}', 4096, 8192, now() - interval '40 seconds')",
+             f"peer {ident}")
+    shown = bare("session", "show", ident, "--json").json
+    assert (shown["health"], shown["connectedClients"]) == ("up", 1)
+    assert (shown["bytesReceived"], shown["bytesSent"]) == (4096, 8192)
+    assert shown["lastHandshakeAt"] < shown["observedAt"]
+    told = bare("session", "show", ident).out
+    assert "server last seen" in told and " s ago" in told
+    bare.sql("UPDATE provider_peer SET handshake_at = now() - interval '200 seconds' WHERE client_public_key = %s",
+             f"peer {ident}")
+    assert bare("session", "show", ident, "--json").json["connectedClients"] == 0
 
 
 def test_what_is_under_way_for_a_session_is_shown_with_it(bare):

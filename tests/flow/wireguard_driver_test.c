@@ -393,20 +393,22 @@ struct counted {
     size_t n;
     int64_t rx_bytes, handshake_ms; /* of the peer asked for */
     const char *key;
-    char message[512];
+    char message[512], allowed[64];
+    bool of_server;
 };
 
-static void on_counted(void *arg, const struct driver_counter *rows, size_t n,
-                       const struct err *err)
+static void on_counted(void *arg, const struct driver_reading *reading, const struct err *err)
 {
     struct counted *c = arg;
     c->here = true;
-    c->n = n;
+    c->n = reading ? reading->n : 0;
     snprintf(c->message, sizeof(c->message), "%s", err ? err->message : "");
-    for (size_t i = 0; i < n; i++)
-        if (c->key && strcmp(rows[i].client_public_key, c->key) == 0) {
-            c->rx_bytes = rows[i].rx_bytes;
-            c->handshake_ms = rows[i].handshake_ms;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->key && strcmp(reading->rows[i].client_public_key, c->key) == 0) {
+            c->rx_bytes = reading->rows[i].rx_bytes;
+            c->handshake_ms = reading->rows[i].handshake_ms;
+            snprintf(c->allowed, sizeof(c->allowed), "%s", reading->rows[i].allowed_ips);
+            c->of_server = *reading->server_public_key != '\0';
         }
 }
 
@@ -429,6 +431,7 @@ static void counters_of_all_peers_come_from_one_dump(void **state)
     struct counted c = counters(w, w->many[5].key);
     assert_int_equal(c.n, MANY);
     assert_int_equal(c.rx_bytes, 0);
+    assert_true(c.of_server && strstr(c.allowed, "/32"));
     assert_int_equal(calls(w, "show"), 1);
     file_write(w, "fail-show", "", 0644);
     c = counters(w, NULL);

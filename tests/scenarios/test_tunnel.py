@@ -1,5 +1,7 @@
-"""Real WireGuard: a client in a namespace of its own, through the tunnel (V-S1, V-S3, V-24)."""
+"""Real WireGuard: a client in a namespace of its own, through the tunnel (V-S1, V-S3, V-23, V-24)."""
 import json
+import os
+import shutil
 import time
 
 import pytest
@@ -43,8 +45,8 @@ def test_v_s1_from_request_through_the_tunnel_to_the_end(client, stack, user, tu
         assert sent == back
         peer = tunnels.peers(stack)[key]
         assert peer["handshake"] > 0 and peer["rx"] > 1 << 20 and peer["tx"] > 1 << 20
-        shown = until(lambda: seen(stack, session), 20, "bytes in the status")
-        assert shown["status"] == "active"
+        now = until(lambda: seen(stack, session), 20, "bytes in the status")
+        assert (now["status"], now["health"]) == ("active", "up")
 
         began = time.monotonic()
         ended = client.do(client.stop_session(session, name))
@@ -57,11 +59,17 @@ def test_v_s1_from_request_through_the_tunnel_to_the_end(client, stack, user, tu
     assert stack.session(session)["rx_bytes"] > 1 << 20
 
 
-def seen(stack, session):
+def shown(stack, session):
     done = stack.cli("session", "show", session, "--json")
     assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
-    return shown if shown.get("bytesReceived", 0) > 1 << 20 else None
+    return json.loads(done.stdout)
+
+
+def seen(stack, session):
+    """With what went through the tunnel, as the interface was last seen."""
+    now = shown(stack, session)
+    known = now.get("bytesReceived", 0) > 1 << 20 and now["connectedClients"] == 1
+    return now if known and now["lastHandshakeAt"] and now["observedAt"] else None
 
 
 def test_v_s2_a_newer_start_leaves_one_peer(client, stack, user, tunnels):
@@ -144,25 +152,108 @@ def test_peers_are_applied_again_by_a_newly_started_worker(client, stack, user, 
         tunnel.ping()
 
 
-@pytest.mark.limit(120)
-def test_a_peer_that_a_dead_workers_call_left_behind_is_swept(client, stack, user, tunnels):
-    """V-20 Q-14, H33: a `wg` that a killed worker had started adds its peer after the session was stopped:
-    it is removed; the peers of living sessions, and one that is none of ours, stay."""
+@pytest.fixture
+def quick_audit(stack):
+    with stack.different("audit", {"DRAWBRIDGE_RECONCILE_PERIOD": "1s"}):
+        yield
+
+
+def configured(stack, session):
+    """The session's peer: its key and address."""
+    return stack.one("SELECT client_public_key AS key, client_ip_address AS address FROM client_config"
+                     " WHERE session_id = %s", session)
+
+
+def told(stack, subject, words):
+    """The reconciler's finding, as the audit trail has it."""
+    return until(lambda: [r for r in stack.sql(
+        "SELECT metadata ->> 'detail' AS detail FROM operational_event WHERE event_type ="
+        " 'config.reconciler.finding' AND metadata ->> 'rule' = 'provider.wireguard'"
+        " AND metadata ->> 'subject' = %s", subject) if words in r["detail"]], 60,
+        lambda: stack.tail("refresh") + stack.tail("audit"))
+
+
+@pytest.mark.limit(150)
+def test_a_peer_that_a_dead_workers_call_left_behind_is_told_and_swept(client, stack, user, tunnels, quick_audit):
+    """V-20 V-23 Q-14 P-15, H33: a `wg` that a killed worker had started adds its peer after the session was
+    stopped: it is told within a minute, then removed; the peers of living sessions, and one that is none of
+    ours, stay. One of nobody that has an address of ours is told."""
     name = user()
     gone, _ = started(client, name)
     there, _ = started(client, user())
-    late, living = (stack.one("SELECT client_public_key AS key, client_ip_address AS address"
-                              " FROM client_config WHERE session_id = %s", s) for s in (gone, there))
+    late, living = (configured(stack, s) for s in (gone, there))
     client.do(client.stop_session(gone, name))
     assert late["key"] not in tunnels.peers(stack)
-    _, stranger = tunnels.keys()
+    (_, stranger), (_, foreign) = tunnels.keys(), tunnels.keys()
     tunnels.add_peer(stack, late["key"], late["address"])
     tunnels.add_peer(stack, stranger, "10.99.0.1")
-    assert late["key"] in tunnels.peers(stack)
-    stack.clock_forward(90_000)
+    tunnels.add_peer(stack, foreign, "10.8.0.250")
+    stack.clock_forward(25_000)
+    told(stack, f"session/{gone}", "over since")
+    told(stack, f"peer/{foreign}", "no session is known of it")
+    tunnels.forget_peer(stack, foreign)
+    stack.clock_forward(40_000)
     until(lambda: late["key"] not in tunnels.peers(stack), 30, lambda: stack.tail("refresh"))
     assert {living["key"], stranger} <= set(tunnels.peers(stack))
     tunnels.forget_peer(stack, stranger)
+
+
+@pytest.mark.limit(150)
+def test_a_session_whose_peer_is_gone_is_told_and_gets_it_back(client, stack, user, tunnels, quick_audit):
+    """V-23 V-16 P-15: somebody removed the peer of a session in use: `session show` misses it, it is told
+    within a minute, and applied again."""
+    session, _ = started(client, user())
+    key = configured(stack, session)["key"]
+    stack.clock_forward(10_000)
+    until(lambda: shown(stack, session)["health"] == "up" and shown(stack, session)["observedAt"], 30, "a reading")
+    tunnels.forget_peer(stack, key)
+    until(lambda: shown(stack, session)["health"] == "missing", 30, lambda: shown(stack, session))
+    told(stack, f"session/{session}", "had no peer")
+    stack.clock_forward(40_000)
+    until(lambda: key in tunnels.peers(stack), 30, lambda: stack.tail("refresh"))
+    until(lambda: shown(stack, session)["health"] == "up", 30, lambda: shown(stack, session))
+
+
+HOLDING = """#!/bin/sh
+case "$*" in *" remove"*)
+    touch %(run)s/held
+    while [ ! -e %(run)s/go ]; do sleep 0.05; done
+esac
+exec %(wg)s "$@"
+"""
+
+
+@pytest.mark.limit(150)
+def test_a_key_that_is_used_again_while_its_old_peer_is_swept_keeps_its_peer(client, stack, user, tunnels, tmp_path):
+    """V-23: a client begins a session with the key of one that is over, in the moment in which its left peer is
+    removed: the new session has its peer, with its address."""
+    _, key = tunnels.keys()
+    name = user()
+    gone, _ = started(client, name, clientPublicKey=key)
+    address = configured(stack, gone)["address"]
+    client.do(client.stop_session(gone, name))
+    wg = tmp_path / "wg"
+    wg.write_text(HOLDING % {"run": tmp_path, "wg": shutil.which("wg")})
+    wg.chmod(0o755)
+    with stack.different("refresh", {"PATH": f"{tmp_path}:{os.environ['PATH']}",
+                                     "DRAWBRIDGE_ACTIVITY_PERIOD": "200ms"}):
+        tunnels.add_peer(stack, key, address)
+        stack.clock_forward(25_000)
+        until(lambda: shown_gap(stack, key), 30, lambda: stack.tail("refresh"))
+        stack.clock_forward(40_000)
+        until((tmp_path / "held").exists, 30, lambda: stack.tail("refresh"))
+        session, active = started(client, name, clientPublicKey=key)
+        assert key in tunnels.peers(stack)
+        (tmp_path / "go").touch()
+        until(lambda: any(line.get("event") == "peers.mended" for line in stack.workers["refresh"].log_lines()), 30,
+              lambda: stack.tail("refresh"))
+        wanted = active.data["clientIpAddress"] + "/32"
+        until(lambda: tunnels.peers(stack).get(key, {}).get("allowed") == wanted, 10, lambda: tunnels.peers(stack))
+    assert stack.session(session)["status"] == "active"
+
+
+def shown_gap(stack, key):
+    return stack.sql("SELECT 1 FROM provider_gap WHERE client_public_key = %s", key)
 
 
 def test_many_sessions_are_many_peers(client, stack, user, tunnels):
@@ -186,7 +277,6 @@ def test_many_sessions_are_many_peers(client, stack, user, tunnels):
 def test_configurations_load_with_wg_and_as_a_qr_code(client, stack, user, tunnels, tmp_path):
     """V-02 V-22: `wg setconf` takes the file (the tunnel tests load it); the QR code holds the same
     bytes, read by an independent decoder."""
-    import shutil
     import subprocess
 
     name = user()

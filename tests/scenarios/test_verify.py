@@ -129,6 +129,11 @@ BROKEN = {
          " AND subject = 'session/' || %(broken)s"],
         ["UPDATE ledger SET value = rtrim(convert_from(value, 'UTF8'))::bytea WHERE topic ="
          " 'drawbridge.provisioning.dlq' AND subject = 'session/' || %(broken)s"]),
+    "provider.wireguard": (
+        ["INSERT INTO provider_reading VALUES ('ghost', 'wireguard', '10.8.0.0/24', now() + interval '1 year')",
+         "INSERT INTO provider_peer VALUES ('ghost', 'nobody', '{10.8.0.7}', 0, 0, NULL)"],
+        ["DELETE FROM provider_peer WHERE server_public_key = 'ghost'",
+         "DELETE FROM provider_reading WHERE server_public_key = 'ghost'"]),
     "provider.simulated": (
         [f"INSERT INTO simulated_instance VALUES ({INSTANCE}, 'ok', 0, now(), now())"],
         [f"DELETE FROM simulated_instance WHERE session_id = {INSTANCE}"]),

@@ -19,9 +19,17 @@ typedef void driver_done(void *arg, const struct outcome *o);
 struct driver_counter {
     const char *session_id;        /* simulated: the id; wireguard: NULL */
     const char *client_public_key; /* wireguard */
+    const char *allowed_ips;       /* wireguard: comma-separated networks; "" for none */
     int64_t rx_bytes, tx_bytes, handshake_ms;
 };
-typedef void driver_counters_done(void *arg, const struct driver_counter *rows, size_t n,
+
+/* All that a provider has, at one moment; lives until done returns. */
+struct driver_reading {
+    const char *server_public_key; /* wireguard: whose peers they are; "" while it has no key */
+    const struct driver_counter *rows;
+    size_t n;
+};
+typedef void driver_counters_done(void *arg, const struct driver_reading *reading,
                                   const struct err *err); /* err NULL: fine */
 
 struct driver_peer {

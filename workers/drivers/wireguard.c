@@ -19,6 +19,7 @@
 #include "drivers/endpoint.h"
 #include "drivers/wg_command.h"
 #include "drivers/wg_dump.h"
+#include "drivers/wg_item.h"
 #include "drivers/wg_spawn.h"
 
 #include <arpa/inet.h>
@@ -33,41 +34,16 @@
 enum kind { ADD, REMOVE, READ, KINDS };
 enum step { IDLE, LOOK, ACT, CHECK };
 
-struct peer {
-    char key[WGKEY_TEXT];
-    char address[INET6_ADDRSTRLEN];
-    bool there; /* as the last dump showed it; before the first, what asks for work */
-};
-
-/* A call of one of the three forms, which differ in how they are answered. */
-struct item {
-    struct item *next;
-    enum effect_op op;
-    driver_done *done;
-    driver_counters_done *counted;
-    driver_applied *applied;
-    void *arg;
-    bool look_first;
-    struct err refused;         /* not valid: told at the end of the turn */
-    int64_t rx_bytes, tx_bytes; /* of a removed peer; -1 unknown */
-    size_t npeers;
-    struct peer peers[];
-};
-
-struct queue {
-    struct item *first, **end;
-};
-
 struct work {
     struct driver *d;
     enum kind kind;
     enum step step;
-    struct queue waiting, running;
+    struct wg_queue waiting, running;
     struct wg_spawn *spawn;
     struct wg_dump dump;
-    struct item *next_remove; /* the first of the running that no set has named yet */
-    struct err why;           /* what failed in this batch */
-    bool uncertain;           /* … and nobody knows whether it happened */
+    struct wg_item *next_remove; /* the first of the running that no set has named yet */
+    struct err why;              /* what failed in this batch */
+    bool uncertain;              /* … and nobody knows whether it happened */
 };
 
 struct driver {
@@ -77,7 +53,7 @@ struct driver {
     int port;
     char server_key[WGKEY_TEXT]; /* as the last dump showed it */
     uv_idle_t turn;              /* runs once after a turn in which something was asked */
-    struct queue refused;
+    struct wg_queue refused;
     struct work works[KINDS];
     bool closing;
 };
@@ -86,52 +62,8 @@ static void work_go(struct work *w);
 
 /* ---- items */
 
-static void queue_init(struct queue *q)
-{
-    q->first = NULL;
-    q->end = &q->first;
-}
-
-static void queue_put(struct queue *q, struct item *i)
-{
-    i->next = NULL;
-    *q->end = i;
-    q->end = &i->next;
-}
-
-static struct item *queue_get(struct queue *q)
-{
-    struct item *i = q->first;
-    if (i && !(q->first = i->next))
-        q->end = &q->first;
-    return i;
-}
-
-static void queue_move(struct queue *from, struct queue *to)
-{
-    queue_init(to);
-    for (struct item *i; (i = queue_get(from));)
-        queue_put(to, i);
-}
-
-static void queue_done(struct queue *q)
-{
-    for (struct item *i; (i = queue_get(q));)
-        free(i);
-}
-
-static struct item *item_new(size_t npeers, void *arg)
-{
-    struct item *i = calloc(1, sizeof(*i) + npeers * sizeof(i->peers[0]));
-    assert(i); /* without these bytes there is no way to answer */
-    i->npeers = npeers;
-    i->arg = arg;
-    i->rx_bytes = i->tx_bytes = -1;
-    return i;
-}
-
 /* Nothing that is not valid goes any further: `wg` stops at the first bad line of a batch. */
-static bool key_set(struct peer *p, const char *key, struct err *err)
+static bool key_set(struct wg_wanted *p, const char *key, struct err *err)
 {
     uint8_t raw[WGKEY_BYTES];
     if (!key || !wgkey_decode(key, raw))
@@ -140,21 +72,13 @@ static bool key_set(struct peer *p, const char *key, struct err *err)
     return true;
 }
 
-static bool address_set(struct peer *p, const char *address, struct err *err)
+static bool address_set(struct wg_wanted *p, const char *address, struct err *err)
 {
     struct network n;
     if (!address || !address_parse(address, strlen(address), &n))
         return err_set(err, ERR_PROVIDER_REFUSED, "the client's address is not valid");
     inet_ntop(n.family, n.address, p->address, sizeof(p->address));
     return true;
-}
-
-static size_t peers_missing(const struct item *i)
-{
-    size_t n = 0;
-    for (size_t k = 0; k < i->npeers; k++)
-        n += !i->peers[k].there;
-    return n;
 }
 
 /* ---- answers */
@@ -167,7 +91,7 @@ static void instance_id(const struct driver *d, const char *key, char *out, size
     snprintf(out, size, "wg:%s:%s", d->where.interface, sodium_bin2hex(hex, sizeof(hex), hash, 8));
 }
 
-static void answer_ok(const struct driver *d, const struct item *i)
+static void answer_ok(const struct driver *d, const struct wg_item *i)
 {
     char id[48];
     struct outcome o = {.kind = OUTCOME_OK, .rx_bytes = i->rx_bytes, .tx_bytes = i->tx_bytes};
@@ -183,7 +107,7 @@ static void answer_ok(const struct driver *d, const struct item *i)
 }
 
 /* answered: the interface is there, and did not do this. */
-static void answer_failed(const struct item *i, const struct err *why, bool uncertain,
+static void answer_failed(const struct wg_item *i, const struct err *why, bool uncertain,
                           bool answered)
 {
     struct outcome o = {.kind = OUTCOME_TRANSIENT,
@@ -202,10 +126,10 @@ static void answer_failed(const struct item *i, const struct err *why, bool unce
     i->done(i->arg, &o);
 }
 
-static void answer_applied(const struct item *i, const struct err *why)
+static void answer_applied(const struct wg_item *i, const struct err *why)
 {
     struct err err = {0};
-    size_t missing = peers_missing(i);
+    size_t missing = wg_item_missing(i);
     const struct err *reason = i->refused.code ? &i->refused : why;
     if (missing)
         err_set(&err, ERR_PROVIDER_FAILED, "%zu of %zu peers could not be applied%s%s", missing,
@@ -213,7 +137,8 @@ static void answer_applied(const struct item *i, const struct err *why)
     i->applied(i->arg, missing ? &err : NULL);
 }
 
-static void answer_counted(const struct item *i, const struct wg_dump *dump, const struct err *why)
+static void answer_counted(const struct wg_item *i, const struct wg_dump *dump,
+                           const struct err *why)
 {
     struct err err = *why;
     auto_free struct driver_counter *rows = calloc(dump->npeers + 1, sizeof(*rows));
@@ -222,17 +147,19 @@ static void answer_counted(const struct item *i, const struct wg_dump *dump, con
     for (size_t k = 0; rows && k < dump->npeers; k++) {
         const struct wg_peer *p = &dump->peers[k];
         rows[k] = (struct driver_counter){.client_public_key = p->public_key,
+                                          .allowed_ips = p->allowed_ips,
                                           .rx_bytes = p->rx_bytes,
                                           .tx_bytes = p->tx_bytes,
                                           .handshake_ms = p->handshake_s * 1000};
     }
+    const struct driver_reading reading = {dump->public_key, rows, dump->npeers};
     if (err.code)
-        i->counted(i->arg, NULL, 0, &err);
+        i->counted(i->arg, NULL, &err);
     else
-        i->counted(i->arg, rows, dump->npeers, NULL);
+        i->counted(i->arg, &reading, NULL);
 }
 
-static void answer(const struct work *w, const struct item *i)
+static void answer(const struct work *w, const struct wg_item *i)
 {
     static const struct err not_there = {ERR_PROVIDER_FAILED,
                                          "the interface does not have the peer"};
@@ -249,11 +176,11 @@ static void answer(const struct work *w, const struct item *i)
 /* Ends the batch; the next one starts at once. */
 static void finish(struct work *w)
 {
-    struct queue ended;
-    queue_move(&w->running, &ended);
-    for (struct item *i; !w->d->closing && (i = queue_get(&ended)); free(i))
+    struct wg_queue ended;
+    wg_queue_move(&w->running, &ended);
+    for (struct wg_item *i; !w->d->closing && (i = wg_queue_get(&ended)); free(i))
         answer(w, i);
-    queue_done(&ended);
+    wg_queue_done(&ended);
     wg_dump_done(&w->dump);
     err_clear(&w->why);
     w->uncertain = false;
@@ -288,7 +215,7 @@ static bool dump(struct work *w, enum step step)
 
 /* ---- add */
 
-static void put_peer(struct buf *config, const struct peer *p)
+static void put_peer(struct buf *config, const struct wg_wanted *p)
 {
     bool v6 = strchr(p->address, ':') != NULL;
     buf_printf(config, "[Peer]\nPublicKey = %s\nAllowedIPs = %s/%d\n", p->key, p->address,
@@ -300,7 +227,7 @@ static bool add(struct work *w)
     const char *argv[WG_COMMAND_ARGS + 2] = {0};
     auto_buf struct buf config;
     buf_init(&config, CONFIG_BYTES_MAX);
-    for (const struct item *i = w->running.first; i; i = i->next)
+    for (const struct wg_item *i = w->running.first; i; i = i->next)
         for (size_t k = 0; k < i->npeers; k++)
             if (!i->peers[k].there && *i->peers[k].key)
                 put_peer(&config, &i->peers[k]);
@@ -358,7 +285,7 @@ static void on_removed(void *arg, const struct wg_result *r)
             finish(w);
         return;
     }
-    for (struct item *i = w->running.first; i != w->next_remove; i = i->next)
+    for (struct wg_item *i = w->running.first; i != w->next_remove; i = i->next)
         i->peers[0].there = false;
     if (!remove_some(w))
         finish(w);
@@ -366,7 +293,7 @@ static void on_removed(void *arg, const struct wg_result *r)
 
 /* ---- look and check */
 
-static bool is_there(const struct work *w, const struct wg_peer *found, const struct peer *p)
+static bool is_there(const struct work *w, const struct wg_peer *found, const struct wg_wanted *p)
 {
     if (!found)
         return false;
@@ -377,9 +304,9 @@ static bool is_there(const struct work *w, const struct wg_peer *found, const st
 
 static void compare(struct work *w)
 {
-    for (struct item *i = w->running.first; i; i = i->next)
+    for (struct wg_item *i = w->running.first; i; i = i->next)
         for (size_t k = 0; k < i->npeers; k++) {
-            struct peer *p = &i->peers[k];
+            struct wg_wanted *p = &i->peers[k];
             const struct wg_peer *found = *p->key ? wg_dump_find(&w->dump, p->key) : NULL;
             p->there = is_there(w, found, p);
             if (w->kind == REMOVE && w->step == LOOK && p->there) {
@@ -436,7 +363,7 @@ static void on_dump(void *arg, const struct wg_result *r)
 
 static bool any_looks_first(const struct work *w)
 {
-    for (const struct item *i = w->running.first; i; i = i->next)
+    for (const struct wg_item *i = w->running.first; i; i = i->next)
         if (i->look_first)
             return true;
     return false;
@@ -446,7 +373,7 @@ static void work_go(struct work *w)
 {
     if (w->step != IDLE || !w->waiting.first)
         return;
-    queue_move(&w->waiting, &w->running);
+    wg_queue_move(&w->waiting, &w->running);
     bool going = w->kind == ADD && !any_looks_first(w) ? add(w) : dump(w, LOOK);
     if (!going)
         finish(w);
@@ -457,30 +384,30 @@ static void work_go(struct work *w)
 static void on_turn(uv_idle_t *idle)
 {
     struct driver *d = idle->data;
-    struct queue refused;
+    struct wg_queue refused;
     uv_idle_stop(idle);
-    queue_move(&d->refused, &refused);
-    for (struct item *i; !d->closing && (i = queue_get(&refused)); free(i)) {
+    wg_queue_move(&d->refused, &refused);
+    for (struct wg_item *i; !d->closing && (i = wg_queue_get(&refused)); free(i)) {
         if (i->refused.code)
             answer_failed(i, &i->refused, false, true);
         else
             answer_ok(d, i);
     }
-    queue_done(&refused);
+    wg_queue_done(&refused);
     for (size_t k = 0; k < KINDS && !d->closing; k++)
         work_go(&d->works[k]);
 }
 
-static void enqueue(struct driver *d, enum kind kind, struct item *i)
+static void enqueue(struct driver *d, enum kind kind, struct wg_item *i)
 {
-    queue_put(&d->works[kind].waiting, i);
+    wg_queue_put(&d->works[kind].waiting, i);
     uv_idle_start(&d->turn, on_turn);
 }
 
 /* Answered at the end of the turn, without any work. */
-static void answer_later(struct driver *d, struct item *i)
+static void answer_later(struct driver *d, struct wg_item *i)
 {
-    queue_put(&d->refused, i);
+    wg_queue_put(&d->refused, i);
     uv_idle_start(&d->turn, on_turn);
 }
 
@@ -488,8 +415,8 @@ static void wireguard_call(struct driver *d, const struct driver_call *c, driver
                            driver_done *done, void *arg)
 {
     (void)wanted; /* made within this turn, or right after the batch that runs */
-    struct item *i = item_new(1, arg);
-    struct peer *p = &i->peers[0];
+    struct wg_item *i = wg_item_new(1, arg);
+    struct wg_wanted *p = &i->peers[0];
     i->op = c->op;
     i->done = done;
     i->look_first = c->resumed;
@@ -512,7 +439,7 @@ static void wireguard_call(struct driver *d, const struct driver_call *c, driver
 
 static void wireguard_counters(struct driver *d, driver_counters_done *done, void *arg)
 {
-    struct item *i = item_new(0, arg);
+    struct wg_item *i = wg_item_new(0, arg);
     i->counted = done;
     enqueue(d, READ, i);
 }
@@ -520,7 +447,7 @@ static void wireguard_counters(struct driver *d, driver_counters_done *done, voi
 static void wireguard_apply(struct driver *d, const struct driver_peer *peers, size_t n,
                             driver_applied *done, void *arg)
 {
-    struct item *i = item_new(n, arg);
+    struct wg_item *i = wg_item_new(n, arg);
     i->applied = done;
     i->look_first = true;
     for (size_t k = 0; k < n; k++)
@@ -535,10 +462,10 @@ static void wireguard_apply(struct driver *d, const struct driver_peer *peers, s
 static void on_closed(uv_handle_t *h)
 {
     struct driver *d = h->data;
-    queue_done(&d->refused);
+    wg_queue_done(&d->refused);
     for (size_t k = 0; k < KINDS; k++) {
-        queue_done(&d->works[k].waiting);
-        queue_done(&d->works[k].running);
+        wg_queue_done(&d->works[k].waiting);
+        wg_queue_done(&d->works[k].running);
         wg_dump_done(&d->works[k].dump);
     }
     free(d);
@@ -580,12 +507,12 @@ static struct driver *wireguard_open(uv_loop_t *loop, const struct conf *conf, s
     if (!configure(d, conf, err))
         return NULL;
     d->loop = loop;
-    queue_init(&d->refused);
+    wg_queue_init(&d->refused);
     for (enum kind k = ADD; k < KINDS; k++) {
         d->works[k].d = d;
         d->works[k].kind = k;
-        queue_init(&d->works[k].waiting);
-        queue_init(&d->works[k].running);
+        wg_queue_init(&d->works[k].waiting);
+        wg_queue_init(&d->works[k].running);
     }
     uv_idle_init(loop, &d->turn); /* cannot fail */
     d->turn.data = d;

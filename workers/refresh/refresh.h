@@ -1,7 +1,8 @@
-/* refresh — looks after what falls due: idle sessions, by real traffic (V-15); tokens (T-08). */
+/* refresh — looks after what falls due: idle sessions, by real traffic (V-15); tokens (T-08); and
+ * whether the interfaces have what the rows say (refresh/peers.h). */
 #pragma once
 
-#include "drivers/run.h"
+#include "refresh/mend.h"
 #include "store/resources.h"
 
 struct scan;
@@ -12,10 +13,11 @@ struct refresh {
     struct drivers *drivers;
     struct scan *scan;      /* the one under way */
     int64_t next_period_ms; /* when the counters are read again */
-    int64_t next_sweep_ms;  /* when it is looked for peers without a session again */
     int64_t next_due_ms;    /* when the earliest session falls idle; 0: unknown */
     struct expiry *expiry;  /* the look at tokens under way */
     int64_t expiry_period_ms, expiry_due_ms; /* the same two for tokens (T-08) */
+    int64_t gap_since_ms;   /* readings and rows disagree since then; 0: they agree */
+    struct mend *mend;      /* the one under way */
 };
 
 extern const struct command_type refresh_commands[];
@@ -23,8 +25,6 @@ extern const size_t refresh_ncommands;
 
 /* Starts a scan when one is due and none is under way. */
 void refresh_tick(struct refresh *r);
-/* Removes peers that no session has: rows of peer_stray. */
-void refresh_sweep(struct refresh *r, const PGresult *strays);
 /* Its late answers are dropped. */
 void refresh_forget(struct refresh *r);
 

@@ -4,18 +4,31 @@
  */
 #include "refresh/refresh.h"
 
+#include "core/table.h"
+
 #include <string.h>
 
-#define SWEEP_PERIOD_MS 60000
-#define SWEEP_AGE_MS 20000 /* a call is given up after 10 s; its removal is long answered by then  \
-                            */
+#define ANSWERS_MAX 4
+#define AGAIN_MS 5000       /* where the interface and the rows disagree, it is looked again soon */
+#define MEND_AFTER_MS 30000 /* and mended: by then audit has told of it */
+
+struct answer { /* of one driver */
+    struct scan *s;
+    const char *driver;
+    struct peers peers;
+    bool read;
+};
 
 struct scan {
     struct refresh *r; /* NULL: forgotten */
     struct arena *arena;
     struct table *samples; /* client public key -> struct sample */
-    size_t asked;          /* drivers that have not answered */
-    bool failed;           /* one could not: nobody is shut down on half a reading */
+    struct answer answers[ANSWERS_MAX];
+    size_t nanswers;
+    size_t asked; /* drivers that have not answered */
+    bool counts;  /* traffic is activity */
+    bool failed;  /* one could not: nobody is shut down on half a reading */
+    int64_t asked_ms;
     int64_t earliest_ms;
 };
 
@@ -76,39 +89,46 @@ static void on_rows(void *arg, const PGresult *res)
         look(s, res, i);
 }
 
-static void on_strays(void *arg, const PGresult *res)
+/* ---- the interfaces ---------------------------------------------------------------------------
+ */
+
+static void compare(struct scan *s, struct pg *pg)
 {
-    struct scan *s = arg;
-    if (s->r)
-        refresh_sweep(s->r, res);
+    for (size_t i = 0; i < s->nanswers; i++)
+        if (s->answers[i].read)
+            peers_compare(&s->answers[i].peers, pg, engine_conf(s->r->resources.e)->address_pool);
 }
 
-/* Once a minute: whose session ended a while ago, and is still there? */
-static void ask_strays(struct scan *s, struct pg *pg)
+static void mend(struct scan *s)
 {
-    int64_t now = clock_ms(engine_clock(s->r->resources.e));
-    size_t n = table_count(s->samples);
-    if (!n || now < s->r->next_sweep_ms)
+    struct refresh *r = s->r;
+    int64_t now = clock_ms(engine_clock(r->resources.e));
+    struct peers *worst = NULL;
+    for (size_t i = 0; i < s->nanswers; i++)
+        if (s->answers[i].peers.mendable &&
+            (!worst || s->answers[i].peers.mendable > worst->mendable))
+            worst = &s->answers[i].peers;
+    if (!worst) {
+        r->gap_since_ms = 0;
         return;
-    s->r->next_sweep_ms = now + SWEEP_PERIOD_MS;
-    struct args a;
-    args_init(&a);
-    args_array(&a, OID_TEXT);
-    for (size_t i = 0; i < n; i++) {
-        struct bytes key = table_at(s->samples, i)->key;
-        item_textn(&a, (const char *)key.p, key.n);
     }
-    args_array_end(&a);
-    args_time(&a, now - SWEEP_AGE_MS);
-    pg_query(pg, SQL_PEER_STRAY, &a, on_strays, s);
-    args_done(&a);
+    if (!r->gap_since_ms)
+        r->gap_since_ms = now;
+    if (r->next_period_ms > now + AGAIN_MS)
+        r->next_period_ms = now + AGAIN_MS;
+    if (now - r->gap_since_ms < MEND_AFTER_MS || r->mend)
+        return;
+    r->gap_since_ms = 0;
+    mend_begin(&r->mend, r->resources.e, r->drivers, worst);
 }
 
 static void on_done(void *arg, const struct pg_failure *failure)
 {
     struct scan *s = arg;
-    if (s->r && !failure)
+    if (s->r && !failure) {
         s->r->next_due_ms = s->earliest_ms;
+        mend(s);
+    }
     scan_free(s);
 }
 
@@ -128,63 +148,73 @@ static void read_rows(struct scan *s)
             item_int4(&a, n);
     args_array_end(&a);
     pg_query(pg, SQL_SESSION_WATCH, &a, on_rows, s);
-    ask_strays(s, pg);
+    compare(s, pg);
     pg_sync(pg, on_done, s);
     args_done(&a);
 }
 
 /* ---- counters ------------------------------------------------------------------------------- */
 
-static void note_counters(struct scan *s, const struct driver_counter *rows, size_t n)
+static void note_counters(struct scan *s, const struct peers *p)
 {
     int64_t now = clock_ms(engine_clock(s->r->resources.e));
-    for (size_t i = 0; i < n; i++) {
-        struct sample *sample =
-            rows[i].client_public_key ? arena_get(s->arena, sizeof *sample) : NULL;
+    for (size_t i = 0; s->counts && i < p->n; i++) {
+        const struct driver_counter *row = &p->rows[i];
+        struct sample *sample = arena_get(s->arena, sizeof *sample);
         if (!sample)
-            continue;
+            return;
         *sample = (struct sample){.at_ms = now,
-                                  .rx_bytes = rows[i].rx_bytes,
-                                  .tx_bytes = rows[i].tx_bytes,
-                                  .handshake_ms = rows[i].handshake_ms};
+                                  .rx_bytes = row->rx_bytes,
+                                  .tx_bytes = row->tx_bytes,
+                                  .handshake_ms = row->handshake_ms};
         /* Without memory the session looks quiet in this scan; the next one tells. */
-        (void)!table_put(s->samples, rows[i].client_public_key, strlen(rows[i].client_public_key),
+        (void)!table_put(s->samples, row->client_public_key, strlen(row->client_public_key),
                          sample);
     }
 }
 
-static void on_counters(void *arg, const struct driver_counter *rows, size_t n,
-                        const struct err *err)
+static void answered(struct scan *s)
 {
-    struct scan *s = arg;
-    if (s->r && err)
-        log_warn(engine_cx(s->r->resources.e), "counters.unread", KV_ERR(err));
-    else if (s->r)
-        note_counters(s, rows, n);
-    s->failed |= err != NULL;
     if (--s->asked)
         return;
-    if (s->r && !s->failed)
+    if (s->r && !(s->failed && s->counts))
         read_rows(s);
     else
         scan_free(s);
 }
 
+static void on_counters(void *arg, const struct driver_reading *reading, const struct err *err)
+{
+    struct answer *a = arg;
+    struct scan *s = a->s;
+    if (s->r && err)
+        log_warn(engine_cx(s->r->resources.e), "counters.unread", KV_ERR(err));
+    if (s->r && reading)
+        a->read = peers_keep(&a->peers, s->arena, a->driver, reading, s->asked_ms);
+    if (s->r && a->read)
+        note_counters(s, &a->peers);
+    s->failed |= err != NULL;
+    answered(s);
+}
+
 static void ask_counters(struct scan *s)
 {
     struct refresh *r = s->r;
-    const char *source = engine_conf(r->resources.e)->activity_source;
-    size_t n = strcmp(source, "status") ? drivers_count(r->drivers) : 0;
+    size_t n = drivers_count(r->drivers);
+    s->counts = strcmp(engine_conf(r->resources.e)->activity_source, "status") != 0;
     s->asked = 1; /* held while asking */
-    for (size_t i = 0; i < n; i++) {
+    s->asked_ms = clock_ms(engine_clock(r->resources.e));
+    for (size_t i = 0; i < n && s->nanswers < ANSWERS_MAX; i++) {
         const struct driver_type *type;
         struct driver *d = drivers_at(r->drivers, i, &type);
         if (!d || !type->counters || !type->sees_traffic)
             continue;
+        struct answer *a = &s->answers[s->nanswers++];
+        *a = (struct answer){.s = s, .driver = type->name};
         s->asked++;
-        type->counters(d, on_counters, s);
+        type->counters(d, on_counters, a);
     }
-    on_counters(s, NULL, 0, NULL);
+    answered(s);
 }
 
 void refresh_tick(struct refresh *r)
