@@ -6,7 +6,7 @@
 #include "core/clock.h"
 #include "core/digest.h"
 
-#include "compose.h"
+#include "core/compose.h"
 #include "event.h"
 #include "letter.h"
 

@@ -1,7 +1,7 @@
 /* drawbridge dlq edit|discard — what operators decide about dead letters. The worker that owns the
  * shard does it and writes it into the audit trail; here it is asked for. */
+#include "account.h"
 #include "commands.h"
-#include "compose.h"
 #include "confirm.h"
 #include "control.h"
 #include "letter.h"

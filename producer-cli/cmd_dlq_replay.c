@@ -1,6 +1,6 @@
 /* drawbridge dlq replay|jobs — dead letters sent again, as jobs. */
+#include "account.h"
 #include "commands.h"
-#include "compose.h"
 #include "confirm.h"
 #include "letter_filter.h"
 #include "replay.h"

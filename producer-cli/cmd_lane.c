@@ -1,7 +1,7 @@
 /* drawbridge lane list|show|release|cancel, drawbridge cancel — what waits, in order, and what an
  * operator does about it: asked of the owner of the shard (ADR 0010). */
+#include "account.h"
 #include "commands.h"
-#include "compose.h"
 #include "control.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "core/digest.h"
 
 #include "broker.h"
-#include "compose.h"
+#include "core/compose.h"
 #include "signals.h"
 
 enum { ARENA_BYTES = 256 << 20, FLUSH_MS = 15000, ASK_MS = 100 };

@@ -12,7 +12,7 @@
 #include "core/json_value.h"
 #include "core/schema.h"
 
-#include "compose.h"
+#include "core/compose.h"
 #include "pointer.h"
 
 enum { BODY_BYTES_MAX = 256 * 1024, HEADERS_MAX = 64 };

@@ -9,6 +9,7 @@
 
 #include "core/base.h"
 #include "core/err.h"
+#include "core/nearest.h"
 
 struct cli;
 
@@ -90,5 +91,3 @@ must_check bool duration_parse(const char *s, int64_t *out_ms);
 must_check bool time_parse(const char *s, int64_t now_ms, int64_t *out_ms);
 /* A whole decimal number, nothing else. */
 must_check bool number_parse(const char *s, int64_t *out);
-/* Of `names` (ended by NULL) the one most like `s`; NULL when none is near. */
-const char *nearest(const char *s, const char *const *names);

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/digest.h"
 
+#include "account.h"
 #include "broker.h"
 #include "db.h"
 #include "event.h"

@@ -7,7 +7,8 @@
 #pragma once
 
 #include "cli.h"
-#include "compose.h"
+
+#include "core/compose.h"
 
 #define WAIT_DEFAULT_MS 30000
 

@@ -1,9 +1,7 @@
-#include "compose.h"
+#include "core/compose.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sodium.h>
 
@@ -11,10 +9,10 @@
 #include "core/clock.h"
 #include "core/envelope.h"
 #include "core/json_value.h"
+#include "core/nearest.h"
 #include "core/schema.h"
 #include "core/uuid.h"
 
-#include "line.h"
 #include "schemas.h"
 
 enum { HEADERS_MAX = 48, TEXT_BYTES_MAX = 1024, BODY_BYTES_MAX = MESSAGE_BYTES_MAX };
@@ -66,25 +64,6 @@ bool routing_of(const char *type, struct routing *out, struct err *err)
         copy_field(x, "subject", out->subject, sizeof out->subject))
         return true;
     return err_set(err, ERR_INTERNAL, "the schema %s has no routing", f->name);
-}
-
-void account_name(char *out, size_t bytes)
-{
-    struct passwd entry, *found = NULL;
-    char memory[4096];
-    if (!getpwuid_r(getuid(), &entry, memory, sizeof memory, &found) && found)
-        snprintf(out, bytes, "%s", found->pw_name);
-    else
-        snprintf(out, bytes, "uid-%lu", (unsigned long)getuid());
-}
-
-void author_name(const struct line *l, char *out, size_t bytes)
-{
-    const char *said = line_text(l, "author");
-    if (said)
-        snprintf(out, bytes, "%s", said);
-    else
-        account_name(out, bytes);
 }
 
 /* ---- parts ---- */
@@ -200,11 +179,11 @@ static bool put_headers(struct arena *a, const struct composition *in, const str
     put_header(&h, "ce_source", in->source ? in->source : COMPOSE_SOURCE);
     put_header(&h, "ce_subject", subject);
     put_header(&h, "ce_time", time_text(a, in->now_ms));
-    put_header(&h, "ce_correlationid", id);
+    put_header(&h, "ce_correlationid", in->correlation_id ? in->correlation_id : id);
     put_header(&h, "ce_tenant", in->tenant);
     put_header(&h, "ce_expirytime", time_text(a, in->expires_ms));
     put_header(&h, "drawbridge-not-before", time_text(a, in->not_before_ms));
-    put_header(&h, "traceparent", new_trace(a));
+    put_header(&h, "traceparent", in->traceparent ? in->traceparent : new_trace(a));
     put_header(&h, "content-type", "application/json");
     bool ok = put_own(&h, in->headers, err);
     out->headers = h.list;

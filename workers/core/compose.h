@@ -17,6 +17,8 @@ struct composition {
     const char *source;         /* NULL: COMPOSE_SOURCE */
     const char *subject;        /* NULL: as the schema says */
     const char *tenant;         /* NULL: none */
+    const char *correlation_id; /* NULL: the id */
+    const char *traceparent;    /* NULL: a new one */
     int64_t now_ms;             /* ce_time */
     int64_t not_before_ms;      /* 0: none */
     int64_t expires_ms;         /* 0: none */
@@ -43,7 +45,3 @@ struct routing {
     char type[80], topic[80], key[80], subject[80]; /* key: JSON pointer; subject: "session/{…}" */
 };
 must_check bool routing_of(const char *type, struct routing *out, struct err *err);
-/* The account's name, for requestedBy. */
-void account_name(char *out, size_t bytes);
-/* What --author says, else the account's. */
-void author_name(const struct line *l, char *out, size_t bytes);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../producer-cli/compose.h"
+#include "core/compose.h"
 #include "core/envelope.h"
 #include "core/json_value.h"
 #include "schemas.h"
