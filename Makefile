@@ -48,6 +48,7 @@ endif
 PKGS := rdkafka libpq libcurl jansson libuv libsodium libqrencode libpng libcrypto inih libpcre2-8
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lm
+GATEWAY_LIBS := $(shell pkg-config --libs libmicrohttpd)
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 
@@ -81,6 +82,7 @@ lib = $(if $(wildcard $(2)),$(BUILD)/lib/lib$(1).a)
 LIBS := $(foreach r,store drivers domain,$(call lib,$(r),workers/$(r)/*.c)) $(BUILD)/lib/libcore.a \
   $(if $(COVERAGE),$(BUILD)/lib/libcoverage.a)
 CLI_LIB := $(call lib,cli,$(filter-out producer-cli/main.c,$(wildcard producer-cli/*.c)))
+GATEWAY_LIB := $(call lib,gateway,$(filter-out workers/gateway/main.c,$(wildcard workers/gateway/*.c)))
 BINS := $(addprefix $(BUILD)/bin/drawbridge-,$(WORKERS)) \
   $(if $(wildcard producer-cli/main.c),$(BUILD)/bin/drawbridge)
 tests_of = $(patsubst tests/$(1)/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/$(1)/*_test.c)))
@@ -236,6 +238,9 @@ $(BUILD)/lib/libcore.a: $(call objs,workers/core/*.c) $(GEN_OBJS) $(BUILD)/gen/i
 $(BUILD)/lib/libcli.a: $(filter-out $(BUILD)/producer-cli/main.o,$(call objs,producer-cli/*.c)) $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
+$(BUILD)/lib/libgateway.a: $(filter-out $(BUILD)/workers/gateway/main.o,$(call objs,workers/gateway/*.c)) $(BUILD)/gen/inputs
+	$(call say,AR,$@)
+	$(ARCHIVE)
 $(BUILD)/lib/libsupport.a: $(call objs,tests/support/*.c) $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
@@ -249,13 +254,16 @@ $(BUILD)/lib/lib%.a: $$(call objs,workers/$$*/*.c) $(BUILD)/gen/inputs
 $(BUILD)/bin/drawbridge: $(call objs,producer-cli/main.c) $(CLI_LIB) $(LIBS)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS)
+$(BUILD)/bin/drawbridge-gateway: $(call objs,workers/gateway/main.c) $(GATEWAY_LIB) $(LIBS)
+	$(call say,LD,$@)
+	$(LINK) $(GATEWAY_LIBS) $(PKG_LIBS)
 $(BUILD)/bin/drawbridge-%: $$(call objs,workers/$$*/*.c) $(LIBS)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS)
-TEST_ARCHIVES := $(if $(SUPPORT),$(BUILD)/lib/libsupport.a) $(CLI_LIB) $(LIBS)
+TEST_ARCHIVES := $(if $(SUPPORT),$(BUILD)/lib/libsupport.a) $(CLI_LIB) $(GATEWAY_LIB) $(LIBS)
 $(call tests_of,unit): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
-	$(LINK) $(PKG_LIBS) $(TEST_LIBS)
+	$(LINK) $(GATEWAY_LIBS) $(PKG_LIBS) $(TEST_LIBS)
 $(call tests_of,prop): $(BUILD)/tests/%: $(BUILD)/tests/prop/%.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS) $(TEST_LIBS)

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WORKERS = ("provisioning", "teardown", "refresh", "audit")
+WORKERS = ("provisioning", "teardown", "refresh", "audit", "gateway")
+WITHOUT_CAPABILITIES = ("audit", "gateway")
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,9 @@ def test_only_workers_that_speak_to_wireguard_have_a_capability():
     """P-10: lines of the common file come after the unit's, so it must not name capabilities."""
     for worker in WORKERS:
         lines = (ROOT / f"ops/systemd/drawbridge-{worker}.service").read_text().splitlines()
-        wanted = "CapabilityBoundingSet=" + ("" if worker == "audit" else "CAP_NET_ADMIN")
+        wanted = "CapabilityBoundingSet=" + ("" if worker in WITHOUT_CAPABILITIES else "CAP_NET_ADMIN")
         assert wanted in lines
-        assert ("AmbientCapabilities=CAP_NET_ADMIN" in lines) == (worker != "audit")
+        assert ("AmbientCapabilities=CAP_NET_ADMIN" in lines) == (worker not in WITHOUT_CAPABILITIES)
     common = (ROOT / "ops/systemd/drawbridge-.service.d/10-common.conf").read_text()
     assert "Capabilit" not in "\n".join(l for l in common.splitlines() if not l.startswith("#"))
 

@@ -185,6 +185,10 @@ class Stack:
 
     # ---- workers
 
+    def gateway_url(self, name="gateway"):
+        """Where a gateway of ours listens."""
+        return (self.run / "metrics" / f"{name}.gateway-url").read_text().strip()
+
     def environment(self, name, overrides=None):
         """What a worker of that name is started with."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DRAWBRIDGE_")}
@@ -194,6 +198,8 @@ class Stack:
             "DRAWBRIDGE_INSTANCE_ID": name,
             "DRAWBRIDGE_METRICS_PORT": "0",
             "DRAWBRIDGE_METRICS_URL_FILE": str(self.run / "metrics" / f"{name}.url"),
+            "DRAWBRIDGE_GATEWAY_PORT": "0",
+            "DRAWBRIDGE_GATEWAY_URL_FILE": str(self.run / "metrics" / f"{name}.gateway-url"),
             **self.env_extra, **self.worker_env.get(name, {}), **(overrides or {}),
         }
 

@@ -1,0 +1,23 @@
+/* gateway — the process: what every request reaches through its `gateway`. */
+#pragma once
+
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/log.h"
+
+#include <uv.h>
+
+struct server;
+
+struct gateway {
+    uv_loop_t loop;
+    struct conf conf;
+    struct cx cx;
+    struct server *server;
+    bool draining; /* told to stop: nothing new is taken */
+    char metrics_url[300], url[300];
+};
+
+/* One line per check; true when requests are taken. */
+bool gateway_ready(const struct gateway *g, struct buf *why);
+bool gateway_healthy(const struct gateway *g, struct buf *why);
