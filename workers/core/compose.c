@@ -8,6 +8,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/envelope.h"
+#include "core/json_memory.h"
 #include "core/json_value.h"
 #include "core/nearest.h"
 #include "core/schema.h"
@@ -194,7 +195,7 @@ static bool put_headers(struct arena *a, const struct composition *in, const str
 static bool put_body(struct arena *a, const struct composition *in, const struct routing *r,
                      struct record *out, struct err *err)
 {
-    auto_free char *body = json_dumps(in->data, JSON_COMPACT);
+    auto_json_text char *body = json_dumps(in->data, JSON_COMPACT);
     const char *key = member(in->data, r->key + 1); /* "/userId": all our keys are members */
     if (!body)
         return err_set(err, ERR_JSON_MALFORMED, "the data cannot be written as JSON");
