@@ -1,14 +1,214 @@
 #include "gateway/access.h"
 
 #include <string.h>
+#include <strings.h>
+
+#include "gateway/gateway.h"
+#include "gateway/net.h"
+#include "gateway/reader.h"
+
+#include "core/json_value.h"
+#include "core/metric.h"
+#include "core/uuid.h"
+#include "store/token_check.h"
+
+struct access {
+    struct gateway *gateway;
+    struct sealer *sealer;
+    struct peppers *peppers;
+};
+
+struct access *access_new(struct gateway *g, struct err *err)
+{
+    struct access *a = calloc(1, sizeof *a);
+    if (!a) {
+        (void)err_set(err, ERR_NO_MEMORY, "access");
+        return NULL;
+    }
+    a->gateway = g;
+    a->sealer = sealer_open(g->conf.master_key_file, err);
+    a->peppers = a->sealer ? peppers_new(err) : NULL;
+    return a->peppers ? a : NULL; /* without, the process ends */
+}
+
+bool access_ready(const struct access *a)
+{
+    return peppers_newest(a->peppers) > 0;
+}
+
+static void on_peppers(void *arg, const PGresult *rows)
+{
+    struct access *a = arg;
+    struct err err = {0};
+    if (!peppers_read(a->peppers, a->sealer, rows, &err))
+        log_error(&a->gateway->cx, "access.peppers", KV_ERR(&err));
+}
+
+static void on_peppers_done(void *arg, const struct pg_failure *failure)
+{
+    struct access *a = arg;
+    if (failure)
+        log_warn(&a->gateway->cx, "access.peppers", KV_ERR(&failure->err));
+}
+
+void access_refresh(struct access *a)
+{
+    struct pg *pg = reader_pg(a->gateway->reader);
+    if (!pg)
+        return;
+    pg_query(pg, SQL_TOKEN_PEPPER_LIST, NULL, on_peppers, a);
+    pg_sync(pg, on_peppers_done, a);
+}
+
+/* ---- who asks ---- */
+
+bool principal_may_act_for(const struct principal *p, const char *user)
+{
+    return !p->owner_is_user || scope_covers(p->scopes, SCOPE_ADMIN) || !strcmp(p->owner, user);
+}
+
+json_t *principal_json(const struct principal *p)
+{
+    bool user = p->owner_is_user && !scope_covers(p->scopes, SCOPE_ADMIN);
+    return json_pack("{s:s, s:s}", "kind", user ? "user" : "admin", "id", p->owner);
+}
+
+struct look_up {
+    struct request *r;
+    struct credential credential;
+    struct token_found found;
+    bool failed;
+};
+
+static void refuse(struct request *r, const char *why)
+{
+    metric_add(METRIC_HTTP_DENIED, why, 1);
+    r->facts[1] = KV_STR("denied", why);
+    request_set(r, "WWW-Authenticate", "Bearer realm=\"drawbridge\"");
+    (void)request_fail(r, HTTP_UNAUTHENTICATED, "%s", "the request has no good credential");
+}
+
+static bool source_fits(const char *networks, const char *address)
+{
+    struct net_address a;
+    struct err ignored = {0};
+    auto_json json_t *list =
+        networks ? json_value_parse(networks, strlen(networks), &ignored) : NULL;
+    const json_t *network;
+    size_t i;
+    if (!json_array_size(list))
+        return !networks || json_is_array(list); /* what cannot be read lets nobody in */
+    if (!net_address_parse(address, strlen(address), &a))
+        return false;
+    json_array_foreach(list, i, network)
+    {
+        const char *cidr = json_string_value(network);
+        if (cidr && net_contains(cidr, strlen(cidr), &a))
+            return true;
+    }
+    return false;
+}
+
+static struct principal *principal_of(struct arena *a, const struct token_found *found)
+{
+    struct principal *p = arena_get(a, sizeof *p);
+    static const uint8_t none[TOKEN_ID];
+    char id[UUID_TEXT];
+    if (!p)
+        return NULL;
+    uuid_format(found->id, id);
+    *p = (struct principal){.owner = found->owner,
+                            .token = memcmp(found->id, none, TOKEN_ID) ? arena_str(a, id) : NULL,
+                            .tenant = found->tenant,
+                            .scopes = found->scopes,
+                            .owner_is_user = found->owner_is_user};
+    return p;
+}
+
+static void admit(struct request *r, const struct token_found *found)
+{
+    r->principal = principal_of(r->arena, found);
+    if (!r->principal) {
+        (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
+    } else if (!source_fits(found->allowed_source_ips, r->address)) {
+        metric_add(METRIC_HTTP_DENIED, "source", 1);
+        (void)request_fail(r, HTTP_SOURCE_FORBIDDEN, "%s may not ask from %s", found->owner,
+                           r->address);
+    } else if (!scope_covers(found->scopes,
+                             scope_parse(r->route->scope, strlen(r->route->scope)))) {
+        metric_add(METRIC_HTTP_DENIED, "scope", 1);
+        (void)request_fail(r, HTTP_FORBIDDEN, "the token lacks the scope %s", r->route->scope);
+    } else {
+        r->facts[1] = KV_STR("owner", r->principal->owner);
+        r->facts[2] = KV_STR("token", r->principal->token);
+        r->stage = STAGE_BODY;
+        request_wake(r);
+    }
+}
+
+static void on_row(void *arg, const PGresult *rows)
+{
+    struct look_up *l = arg;
+    l->failed = !token_check_read(rows, l->r->arena, &l->found);
+}
+
+static void on_looked_up(void *arg, const struct pg_failure *failure)
+{
+    struct look_up *l = arg;
+    struct request *r = l->r;
+    struct gateway *g = r->gateway;
+    enum token_verdict verdict =
+        token_check(&l->found, &l->credential, g->access->peppers, clock_ms(g->clock), NULL);
+    credential_wipe(&l->credential);
+    if (failure || l->failed) {
+        if (failure)
+            log_warn(&r->cx, "access.unasked", KV_ERR(&failure->err));
+        request_set(r, "Retry-After", "2");
+        (void)request_fail(r, HTTP_UNAVAILABLE, "who asks cannot be looked up for the moment");
+    } else if (verdict != TOKEN_GOOD) {
+        refuse(r, token_verdict_name(verdict));
+    } else {
+        admit(r, &l->found);
+    }
+}
+
+/* The credential: a bearer token, or X-API-Key. */
+static const char *credential_of(const struct request *r, size_t *n)
+{
+    const char *bearer = request_header(r, "Authorization");
+    if (bearer && !strncasecmp(bearer, "Bearer ", 7)) {
+        bearer += 7;
+        bearer += strspn(bearer, " ");
+    } else {
+        bearer = request_header(r, "X-API-Key");
+    }
+    *n = bearer ? strlen(bearer) : 0;
+    return bearer ? bearer : "";
+}
+
+static void look_up(struct request *r)
+{
+    size_t n;
+    const char *text = credential_of(r, &n);
+    struct pg *pg = reader_pg(r->gateway->reader);
+    struct look_up *l = arena_get(r->arena, sizeof *l);
+    if (!pg || !l) {
+        request_set(r, "Retry-After", "2");
+        (void)request_fail(r, HTTP_UNAVAILABLE, "who asks cannot be looked up for the moment");
+        return;
+    }
+    l->r = r;
+    credential_read(text, n, &l->credential);
+    token_check_ask(pg, r->gateway->access->peppers, &l->credential, on_row, l);
+    pg_sync(pg, on_looked_up, l);
+}
 
 void access_check(struct request *r)
 {
-    if (!strcmp(r->route->scope, "public")) {
-        r->stage = STAGE_BODY;
-        request_wake(r);
+    if (strcmp(r->route->scope, "public") != 0) {
+        look_up(r);
         return;
     }
-    request_set(r, "WWW-Authenticate", "Bearer realm=\"drawbridge\"");
-    (void)request_fail(r, HTTP_UNAUTHENTICATED, "%s", "the request has no good credential");
+    r->stage = STAGE_BODY;
+    request_wake(r);
 }

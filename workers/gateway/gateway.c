@@ -1,5 +1,7 @@
 #include "gateway/gateway.h"
 
+#include "gateway/access.h"
+#include "gateway/reader.h"
 #include "gateway/server.h"
 
 bool gateway_healthy(const struct gateway *g, struct buf *why)
@@ -10,7 +12,11 @@ bool gateway_healthy(const struct gateway *g, struct buf *why)
 
 bool gateway_ready(const struct gateway *g, struct buf *why)
 {
-    bool ready = g->server && !g->draining;
-    buf_printf(why, "%s%s\n", ready ? "ready" : "not ready", g->draining ? ": stopping" : "");
+    bool peppers = g->access && access_ready(g->access);
+    bool ready = g->server && !g->draining && peppers && reader_pg(g->reader);
+    buf_printf(why, "%s%s\n", ready ? "ready" : "not ready",
+               g->draining ? ": stopping"
+               : peppers   ? ""
+                           : ": no database, or no pepper in it");
     return ready;
 }

@@ -7,12 +7,21 @@
 
 #include <uv.h>
 
+struct access;
+struct publisher;
+struct reader;
 struct server;
+struct waiters;
 
 struct gateway {
     uv_loop_t loop;
     struct conf conf;
     struct cx cx;
+    struct clock *clock;
+    struct reader *reader;
+    struct access *access;
+    struct publisher *publisher;
+    struct waiters *waiters;
     struct server *server;
     bool draining; /* told to stop: nothing new is taken */
     char metrics_url[300], url[300];

@@ -1,7 +1,12 @@
 /* drawbridge-gateway, to be read aloud: configuration, schemas, probe, server, loop. */
 #include "gateway/gateway.h"
+
+#include "gateway/access.h"
+#include "gateway/publish.h"
+#include "gateway/reader.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
+#include "gateway/waiter.h"
 
 #include "core/http_probe.h"
 #include "core/json_memory.h"
@@ -47,6 +52,7 @@ static void stop(int status)
 static void on_turn(uv_timer_t *timer)
 {
     (void)timer;
+    clock_tick(gateway.clock);
     watchdog_turned(clock_mono_now_us());
     if (gateway.draining &&
         (!server_connections(gateway.server) || clock_mono_now_us() >= drain_until_us))
@@ -64,6 +70,7 @@ static void on_signal(uv_signal_t *s, int number)
     drain_until_us = clock_mono_now_us() + gateway.conf.stop_timeout * 1000;
     log_info(&gateway.cx, "worker.stopping");
     server_drain(gateway.server);
+    waiters_hurry(gateway.waiters);
 }
 
 static void watch(struct gateway *g)
@@ -119,6 +126,19 @@ static bool open_server(struct gateway *g, struct err *err)
     return write_line(g->conf.gateway_url_file, g->url, err);
 }
 
+static void on_database_up(struct gateway *g)
+{
+    access_refresh(g->access);
+}
+
+static bool open_sources(struct gateway *g, struct err *err)
+{
+    g->clock = clock_new();
+    return (g->clock || err_set(err, ERR_NO_MEMORY, "the clock")) &&
+           (g->access = access_new(g, err)) && (g->reader = reader_new(g, on_database_up, err)) &&
+           (g->publisher = publisher_new(g, err)) && (g->waiters = waiters_new(g, err));
+}
+
 static int fail(const struct err *err)
 {
     log_error(&gateway.cx, "worker.failed", KV_ERR(err));
@@ -133,10 +153,10 @@ static int run(struct gateway *g)
     json_memory_init();
     if (!secret_init(&err) || uv_loop_init(&g->loop))
         return fail(&err);
-    watch(g);
     if (!schema_load_all(&err) || !route_init(&err) || !open_probe(g, &err) ||
-        !open_server(g, &err))
+        !open_sources(g, &err) || !open_server(g, &err))
         return fail(&err);
+    watch(g);
     watchdog_start(g->conf.watchdog);
     log_info(&g->cx, "worker.started", KV_STR("version", DRAWBRIDGE_VERSION), KV_STR("url", g->url),
              KV_STR("metrics", g->metrics_url), KV_INT("pid", getpid()));

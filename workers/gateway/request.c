@@ -248,5 +248,5 @@ void request_wake(struct request *r)
     if (!r->suspended)
         return;
     r->suspended = false;
-    MHD_resume_connection(r->connection);
+    server_resume(r->gateway->server, r->connection);
 }

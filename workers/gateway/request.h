@@ -17,6 +17,7 @@
 
 struct gateway;
 struct peer;
+struct principal;
 
 #define REQUEST_ARENA_BYTES (1 << 20)
 #define REQUEST_HEADERS_MAX 12
@@ -51,14 +52,15 @@ struct request {
     bool suspended;
     bool reading; /* the head has passed: what comes now is the body */
     const char *method, *path;
-    const char *params[PARAMS]; /* NULL: absent */
-    struct buf raw;             /* the body as it comes in */
-    bool overflowed;            /* it was longer than the route allows */
-    json_t *body;               /* NULL: the route has none */
-    const char *address;        /* the client's, behind trusted proxies */
-    const char *correlation_id; /* the caller's, or a new one */
-    const char *traceparent;    /* the caller's, when it is well-formed; NULL */
-    int64_t begun_us;           /* monotonic */
+    const char *params[PARAMS];        /* NULL: absent */
+    struct buf raw;                    /* the body as it comes in */
+    bool overflowed;                   /* it was longer than the route allows */
+    json_t *body;                      /* NULL: the route has none */
+    const char *address;               /* the client's, behind trusted proxies */
+    const char *correlation_id;        /* the caller's, or a new one */
+    const char *traceparent;           /* the caller's, when it is well-formed; NULL */
+    int64_t begun_us;                  /* monotonic */
+    const struct principal *principal; /* NULL: the route is public */
     struct answer answer;
     enum http_error error; /* what failed; HTTP_ERRORS: nothing */
     const char *code;      /* of the answer, for the log; NULL: none */

@@ -1,6 +1,6 @@
 /* route — the HTTP surface as one table (routes.def): method, path, scope, schemas, limits,
  * handler. The authorisation check, the answers 404, 405, 406, 413 and 415, the labels of the
- * metrics and the OpenAPI document come from its rows. (T-06, T-11; ADR 0014) */
+ * metrics and the OpenAPI document come from its rows. (T-06, T-11; ADR 0015) */
 #pragma once
 
 #include "core/err.h"

@@ -53,6 +53,7 @@ struct server {
     struct peer *peers;
     size_t npeers;
     bool running; /* inside MHD_run */
+    bool resumed; /* a connection goes on: the library has to be run again */
 };
 
 size_t server_connections(const struct server *s)
@@ -404,9 +405,10 @@ static void run(struct server *s)
     if (s->running)
         return;
     s->running = true;
+    s->resumed = false;
     (void)MHD_run(s->daemon);
     s->running = false;
-    if (MHD_get_timeout(s->daemon, &ms))
+    if (s->resumed || MHD_get_timeout(s->daemon, &ms))
         uv_timer_start(&s->again, on_again, ms, 0);
     else
         uv_timer_stop(&s->again);
@@ -421,6 +423,14 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 static void on_again(uv_timer_t *timer)
 {
     run(timer->data);
+}
+
+void server_resume(struct server *s, struct MHD_Connection *c)
+{
+    MHD_resume_connection(c);
+    s->resumed = true;
+    if (!s->running)
+        uv_timer_start(&s->again, on_again, 0, 0);
 }
 
 /* %00 and %2F stay as they are: neither ends a text early, nor makes a segment two. */

@@ -19,6 +19,9 @@ struct server;
 struct server *server_new(struct gateway *g, int *out_port, struct err *err);
 /* Takes no more connections, ends idle ones; the others end with their answer. */
 void server_drain(struct server *s);
+/* A connection that slept goes on: the library is run in the next turn of the loop. It does not
+ * wake by itself where it has no thread (0.9.75 has no pipe then). */
+void server_resume(struct server *s, struct MHD_Connection *c);
 /* Connections that are open. */
 size_t server_connections(const struct server *s);
 
