@@ -189,3 +189,36 @@ def test_what_a_shard_has_not_published_comes_with_what_it_follows(db):
     assert [(seq, own, bytes(value).decode()) for seq, own, _, _, _, value in found] == [
         (5, False, "two-7"), (5, True, "one-5"), (6, False, "two-7"), (6, False, "two-8"),
         (6, True, "one-6"), (7, True, "one-7")]
+
+
+WAITING = """INSERT INTO pending (consumer, shard, subject, pos, digest, day, command_id, type, state, attempt, due_at,
+                                  accepted_at, topic, partition, record_offset, headers, value)
+             SELECT 'refresh', 1, 'session/' || n, 1, decode(md5(n::text), 'hex'), current_date, n, 'session.start',
+                    CASE WHEN n % 1000 = 0 THEN 'timed' ELSE 'tier' END, 1, now() - interval '1 hour', now(), 'due', 1, n, '', ''
+             FROM generate_series(1, 20000) n"""
+
+
+def plans(node):
+    yield node
+    for below in node.get("Plans", ()):
+        yield from plans(below)
+
+
+# What is asked all the time of a table that may be long, with how many of these rows it answers.
+@pytest.mark.parametrize("query, rows, table, most", [
+    ("pending_due", WAITING, "pending", 20),
+    ("pending_lost", WAITING, "pending", 500),
+])
+def test_what_is_asked_all_the_time_reads_no_more_than_it_answers(query, rows, table, most, db):
+    text = (ROOT / f"sql/queries/{query}.sql").read_text()
+    with db.transaction(force_rollback=True):
+        db.execute(rows)
+        db.execute(f"ANALYZE {table}")
+        db.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        db.execute(f"PREPARE asked AS {text}")
+        (plan,), = db.execute("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked"
+                              "('refresh', 1, now(), 500)").fetchall()
+        db.execute("DEALLOCATE asked")
+    read = [n["Actual Rows"] * n["Actual Loops"] + n.get("Rows Removed by Filter", 0)
+            for n in plans(plan[0]["Plan"]) if n.get("Relation Name") == table]
+    assert read and sum(read) <= most, plan
