@@ -14,6 +14,7 @@
 #define ARENA_BLOCK (1 << 20)
 #define ARENA_MAX (256u << 20)
 #define LOCK_FAILS_MAX 3
+#define APART 64 /* batches after a conflict that do not read beside one another */
 
 void *grown(void *array, size_t *cap, size_t want, size_t size)
 {
@@ -233,6 +234,7 @@ static void recover(struct pipe *p, struct batch *b)
         if (!strcmp(f.sqlstate, "23505"))
             p->inbox_reads = INBOX_READS;
         p->lock_next = true;
+        p->apart = APART;
         p->limit = n;
     } else if (f.err.code == ERR_PG_DATA && n > 1) {
         metric_add(METRIC_BATCHES, "halved", 1);
@@ -283,7 +285,7 @@ static void drop_first(struct pipe *p)
 }
 
 /* Parses and sends the reads of a batch that is collected: allowed when the one before it has
- * been sent to commit. Under locks a batch goes alone. */
+ * been sent to commit, or is of other shards. Under locks a batch goes alone. */
 static void try_load(struct pipe *p)
 {
     for (size_t i = 0; i < p->nqueue; i++) {
@@ -291,7 +293,7 @@ static void try_load(struct pipe *p)
         if (b->state != BATCH_COLLECTED)
             continue;
         bool alone = b->locked || (i && p->queue[i - 1]->locked);
-        if (i && (alone || p->queue[i - 1]->state != BATCH_COMMITTING))
+        if (i && (alone || (p->queue[i - 1]->state != BATCH_COMMITTING && !b->beside)))
             return;
         batch_load(b);
         return;

@@ -254,6 +254,7 @@ struct batch {
     size_t nitems, items_cap;
     int64_t now_ms;
     int64_t pos_new[64][POSITIONS]; /* by the pipe's shard index */
+    bool beside;      /* of other shards than the undecided batches before it: reads at once */
     bool touched[64];
     int64_t seq_new[64];
     struct table *lanes, *inbox, *seen, *strays, *letters;
@@ -309,6 +310,7 @@ struct pipe {
     bool lock_next;       /* decide the next batch under locks */
     int lock_fails;       /* conflicts under locks in a row: there can be none, so it is the data */
     int resets;           /* in a row, without a committed batch: each waits longer */
+    unsigned apart;       /* so many batches read only behind a commit: there was a conflict */
     unsigned inbox_reads; /* so many batches look their ids up; 0: the insert finds repeats */
     bool reset_wanted;
     char reset_why[64];

@@ -197,36 +197,68 @@ static void note_positions(struct pipe *p, struct batch *b)
     }
 }
 
+/* A batch before this one has work of the shard and is not on its way to the commit yet. */
+static bool is_undecided(const struct pipe *p, size_t k)
+{
+    for (size_t i = 0; i < p->nqueue; i++)
+        if (p->queue[i]->state < BATCH_COMMITTING && p->queue[i]->touched[k])
+            return true;
+    return false;
+}
+
+/* From the shards of the connection, or (beside) those that no undecided batch has work of. */
+static bool collect_from(struct pipe *p, struct batch *b, bool beside)
+{
+    struct engine *e = p->e;
+    size_t share = p->limit / p->nshards + 1;
+    bool ok = true;
+    for (size_t k = 0; ok && k < p->nshards; k++) {
+        struct shard *s = p->shards[k];
+        if (!shard_ready(s) || (beside && is_undecided(p, k)))
+            continue;
+        if (!e->draining)
+            shard_due(s, b->now_ms);
+        ok = take_refs(b, s, share);
+        for (int t = 0; ok && t < TIERS && !e->draining; t++)
+            if (s->tier_q[t])
+                ok = take_tickets(b, s, t, share);
+    }
+    /* Whole batches of few shards: the next one is of others, and need not wait for this one. */
+    bool records = !e->draining && e->neffects < EFFECTS_MAX;
+    for (size_t k = 0; ok && records && k < p->nshards && b->nin < p->limit; k++) {
+        size_t at = (k + (size_t)p->round_robin) % p->nshards;
+        struct shard *s = p->shards[at];
+        if (shard_ready(s) && hold_has_room(s) && !(beside && is_undecided(p, at)))
+            (void)take_records(b, s, p->limit - b->nin);
+    }
+    return ok;
+}
+
+static bool any_undecided(const struct pipe *p)
+{
+    for (size_t i = 0; i < p->nqueue; i++)
+        if (p->queue[i]->state < BATCH_COMMITTING)
+            return true;
+    return false;
+}
+
 bool intake_collect(struct pipe *p, struct batch *b)
 {
     struct engine *e = p->e;
     b->now_ms = clock_ms(e->clock);
     b->in_bytes = 0;
+    b->beside = false;
     bool ok = true;
     if (p->nbacklog) {
         ok = collect_backlog(p, b);
     } else if (p->nshards && !e->revoking) {
-        size_t share = p->limit / p->nshards + 1;
-        for (size_t k = 0; ok && k < p->nshards; k++) {
-            struct shard *s = p->shards[k];
-            if (!shard_ready(s))
-                continue;
-            if (!e->draining)
-                shard_due(s, b->now_ms);
-            ok = take_refs(b, s, share);
-            for (int t = 0; ok && t < TIERS && !e->draining; t++)
-                if (s->tier_q[t])
-                    ok = take_tickets(b, s, t, share);
+        b->beside = any_undecided(p) && !p->apart;
+        ok = collect_from(p, b, b->beside);
+        if (ok && !b->nin && b->beside) {
+            b->beside = false;
+            ok = collect_from(p, b, false);
         }
-        /* Two rounds: a fair share each, then whoever has more. */
-        bool records = !e->draining && e->neffects < EFFECTS_MAX;
-        for (int round = 0; ok && round < 2 && records; round++)
-            for (size_t k = 0; k < p->nshards && b->nin < p->limit; k++) {
-                struct shard *s = p->shards[(k + (size_t)p->round_robin) % p->nshards];
-                size_t room = p->limit - b->nin;
-                if (shard_ready(s) && hold_has_room(s))
-                    (void)take_records(b, s, round || share > room ? room : share);
-            }
+        p->apart -= b->nin && p->apart;
         p->round_robin++;
     }
     note_positions(p, b);
