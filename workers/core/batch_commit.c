@@ -67,57 +67,70 @@ static enum inbox_op inbox_op(const struct inbox_write *w)
     return w->reopen ? INBOX_REOPEN : w->insert ? INBOX_INSERT : INBOX_CLOSE;
 }
 
-#define INBOX_COLUMN(a, b, inserts, oid, put)                                                      \
-    do {                                                                                           \
-        args_array((a), (oid));                                                                    \
-        for (size_t i_ = 0; i_ < (b)->ninbox; i_++) {                                              \
-            const struct inbox_write *w = &(b)->inbox_writes[i_];                                  \
-            if ((int)inbox_op(w) == (int)(inserts))                                                \
-                put;                                                                               \
-        }                                                                                          \
-        args_array_end(a);                                                                         \
-    } while (0)
+struct inbox_rows {
+    const struct inbox_write **row;
+    size_t n;
+};
 
-static void put_ending(struct args *a, struct batch *b, int inserts)
+static int by_key(const void *left, const void *right)
 {
-    INBOX_COLUMN(a, b, inserts, OID_CHAR, item_char(a, w->outcome));
-    INBOX_COLUMN(a, b, inserts, OID_INT4, item_int4(a, w->shard));
-    INBOX_COLUMN(a, b, inserts, OID_INT8, w->event_seq ? item_int8(a, w->event_seq) : item_null(a));
-    INBOX_COLUMN(a, b, inserts, OID_DATE, w->event_seq ? item_date(a, w->event_day) : item_null(a));
+    const struct inbox_write *l = *(const struct inbox_write *const *)left,
+                             *r = *(const struct inbox_write *const *)right;
+    return l->day != r->day ? (l->day < r->day ? -1 : 1)
+                            : memcmp(l->digest, r->digest, sizeof l->digest);
 }
 
-static void commit_reopened(struct batch *b)
+/* In the order of the key, in which the index takes them best; nor do two batches that have the
+ * same ids wait for one another. */
+static struct inbox_rows inbox_rows(struct batch *b, enum inbox_op op)
 {
+    struct inbox_rows rows = {.row = arena_array(b->arena, b->ninbox, sizeof *rows.row)};
+    for (size_t i = 0; rows.row && i < b->ninbox; i++)
+        if (inbox_op(&b->inbox_writes[i]) == op)
+            rows.row[rows.n++] = &b->inbox_writes[i];
+    if (rows.n > 1)
+        qsort(rows.row, rows.n, sizeof *rows.row, by_key);
+    return rows;
+}
+
+#define INBOX_COLUMN(a, rows, oid, put)                                                            \
+    ARGS_COLUMN(a, oid, (rows)->n, i_, {                                                           \
+        const struct inbox_write *w = (rows)->row[i_];                                             \
+        put;                                                                                       \
+    })
+
+static void commit_inbox_rows(struct batch *b, enum inbox_op op, const struct inbox_rows *rows)
+{
+    static const enum sql_id queries[INBOX_OPS] = {[INBOX_CLOSE] = SQL_INBOX_CLOSE,
+                                                   [INBOX_INSERT] = SQL_INBOX_ADD,
+                                                   [INBOX_REOPEN] = SQL_INBOX_REOPEN};
     struct args *a = batch_args(b);
     args_text(a, batch_consumer(b));
-    INBOX_COLUMN(a, b, INBOX_REOPEN, OID_DATE, item_date(a, w->day));
-    INBOX_COLUMN(a, b, INBOX_REOPEN, OID_BYTEA, item_bytes(a, (struct bytes){w->digest, 16}));
-    INBOX_COLUMN(a, b, INBOX_REOPEN, OID_BYTEA, item_bytes(a, (struct bytes){w->payload, 16}));
-    put_ending(a, b, INBOX_REOPEN);
-    args_date(a, day_of_ms(b->now_ms - b->pipe->e->conf->inbox_horizon));
-    pg_query(b->pipe->pg, SQL_INBOX_REOPEN, a, NULL, NULL);
+    INBOX_COLUMN(a, rows, OID_DATE, item_date(a, w->day));
+    INBOX_COLUMN(a, rows, OID_BYTEA, item_bytes(a, (struct bytes){w->digest, 16}));
+    if (op != INBOX_CLOSE)
+        INBOX_COLUMN(a, rows, OID_BYTEA, item_bytes(a, (struct bytes){w->payload, 16}));
+    INBOX_COLUMN(a, rows, OID_CHAR, item_char(a, w->outcome));
+    INBOX_COLUMN(a, rows, OID_INT4, item_int4(a, w->shard));
+    INBOX_COLUMN(a, rows, OID_INT8, w->event_seq ? item_int8(a, w->event_seq) : item_null(a));
+    INBOX_COLUMN(a, rows, OID_DATE, w->event_seq ? item_date(a, w->event_day) : item_null(a));
+    if (op == INBOX_REOPEN)
+        args_date(a, day_of_ms(b->now_ms - b->pipe->e->conf->inbox_horizon));
+    pg_query(b->pipe->pg, queries[op], a, NULL, NULL);
 }
 
-static void commit_inbox(struct batch *b)
+/* False: no memory. */
+static bool commit_inbox(struct batch *b)
 {
-    size_t count[INBOX_OPS] = {0};
-    for (size_t i = 0; i < b->ninbox; i++)
-        count[inbox_op(&b->inbox_writes[i])]++;
-    if (count[INBOX_REOPEN])
-        commit_reopened(b);
-    for (int insert = INBOX_INSERT; insert >= INBOX_CLOSE; insert--) {
-        if (!count[insert])
-            continue;
-        struct args *a = batch_args(b);
-        args_text(a, batch_consumer(b));
-        INBOX_COLUMN(a, b, insert, OID_DATE, item_date(a, w->day));
-        INBOX_COLUMN(a, b, insert, OID_BYTEA, item_bytes(a, (struct bytes){w->digest, 16}));
-        if (insert == INBOX_INSERT)
-            INBOX_COLUMN(a, b, insert, OID_BYTEA, item_bytes(a, (struct bytes){w->payload, 16}));
-        put_ending(a, b, insert);
-        pg_query(b->pipe->pg, insert == INBOX_INSERT ? SQL_INBOX_ADD : SQL_INBOX_CLOSE, a, NULL,
-                 NULL);
+    static const enum inbox_op order[] = {INBOX_REOPEN, INBOX_INSERT, INBOX_CLOSE};
+    for (size_t i = 0; b->ninbox && i < LEN(order); i++) {
+        struct inbox_rows rows = inbox_rows(b, order[i]);
+        if (!rows.row)
+            return false;
+        if (rows.n)
+            commit_inbox_rows(b, order[i], &rows);
     }
+    return true;
 }
 
 #define LEDGER_COLUMN(a, b, oid, put)                                                              \
@@ -304,11 +317,11 @@ void batch_commit(struct batch *b)
     FAILPOINT_IF(b->neffects, "effect-unintended");
     FAILPOINT("commit-unsent");
     commit_shards(b);
-    commit_inbox(b);
+    bool ok = commit_inbox(b) || err_set(&err, ERR_NO_MEMORY, "inbox");
     letter_commit(b);
     commit_dead(b); /* before the lanes: what holds one is named by its number */
     lane_commit(b);
-    bool ok = !e->ops->commit || e->ops->commit(e->worker, b, false, &err);
+    ok = ok && (!e->ops->commit || e->ops->commit(e->worker, b, false, &err));
     commit_strays(b);
     FAILPOINT_AFTER(pg_flush(b->pipe->pg), "commit-half-sent");
     commit_ledger(b);

@@ -93,7 +93,14 @@ static void on_strays(void *arg, const PGresult *r)
     }
 }
 
-static void load_strays(struct batch *b)
+static bool has_row(struct batch *b, const char *subject)
+{
+    struct engine *e = b->pipe->e;
+    return e->ops->stream && e->ops->stream(e->worker, b, subject);
+}
+
+/* Of all subjects, or only of those that turned out to have no row of their own; how many. */
+static size_t load_strays(struct batch *b, bool all)
 {
     struct args *a = batch_args(b);
     size_t n = 0;
@@ -101,8 +108,9 @@ static void load_strays(struct batch *b)
     args_array(a, OID_TEXT);
     for (size_t i = 0; i < b->nitems; i++) {
         const struct item *it = &b->items[i];
-        if (it->cmd.subject && (!plain || it->kind == ITEM_DUE))
-            item_text(a, it->cmd.subject), n++;
+        const char *subject = !plain || it->kind == ITEM_DUE ? it->cmd.subject : NULL;
+        if (subject && (all || !has_row(b, subject)))
+            item_text(a, subject), n++;
         const char *letter = it->replay_of ? letter_subject(b, it->replay_of) : NULL;
         if (letter)
             item_text(a, letter), n++;
@@ -110,6 +118,7 @@ static void load_strays(struct batch *b)
     args_array_end(a);
     if (n)
         pg_query(b->pipe->pg, SQL_STREAM_FIND, a, on_strays, b);
+    return n;
 }
 
 static void on_loaded(void *arg, const struct pg_failure *failure);
@@ -125,7 +134,10 @@ static void send_reads(struct batch *b)
         b->pipe->inbox_reads -= b->pipe->inbox_reads > 0;
         letter_load(b);
     }
-    load_strays(b);
+    b->strays_asked = !e->ops->stream || b->locked || b->pipe->stray_reads;
+    b->pipe->stray_reads -= b->pipe->stray_reads > 0;
+    if (b->strays_asked)
+        (void)load_strays(b, true);
     if (!e->ops->load(e->worker, b, b->locked, &err))
         batch_fail(b, err.code, err.message);
     b->state = BATCH_LOADING;
@@ -157,9 +169,23 @@ static void on_lanes_loaded(void *arg, const struct pg_failure *failure)
     send_reads(b);
 }
 
+/* What has no row may have a stream of its own: one more round trip, after which the next batches
+ * ask at once. */
+static bool asks_more(struct batch *b)
+{
+    if (b->strays_asked || b->failed || !load_strays(b, false))
+        return false;
+    b->strays_asked = true;
+    b->pipe->stray_reads = STRAY_READS;
+    pg_sync(b->pipe->pg, on_loaded, b);
+    return true;
+}
+
 static void on_loaded(void *arg, const struct pg_failure *failure)
 {
     struct batch *b = arg;
+    if (!failure && asks_more(b))
+        return;
     if (failure)
         batch_failed(b, failure);
     else

@@ -23,6 +23,10 @@
  * look first. */
 #define INBOX_READS 64
 
+/* Resources have the stream of their events in their row; that of a subject without a row is asked
+ * for once that is known, and for the next batches beforehand, to spare them the round trip. */
+#define STRAY_READS 64
+
 /* Work of a shard that is no record: an outcome, a due row, a lane to drain. Heap. */
 struct ref {
     struct ref *next;
@@ -254,7 +258,7 @@ struct batch {
     size_t nitems, items_cap;
     int64_t now_ms;
     int64_t pos_new[64][POSITIONS]; /* by the pipe's shard index */
-    bool beside;      /* of other shards than the undecided batches before it: reads at once */
+    bool beside; /* of other shards than the undecided batches before it: reads at once */
     bool touched[64];
     int64_t seq_new[64];
     struct table *lanes, *inbox, *seen, *strays, *letters;
@@ -279,8 +283,9 @@ struct batch {
     size_t ndead, dead_cap;
     struct effect_start *effects;
     size_t neffects, effects_cap;
-    bool failed;   /* memory: put back */
-    bool two_step; /* holds more than records: rows first, then the worker's reads */
+    bool failed;       /* memory: put back */
+    bool two_step;     /* holds more than records: rows first, then the worker's reads */
+    bool strays_asked; /* for the streams of subjects without a row */
     struct err why;
     struct pg_failure failure;
     double ended[ENDINGS];     /* commands, counted when it is committed: it may be decided twice */
@@ -312,6 +317,7 @@ struct pipe {
     int resets;           /* in a row, without a committed batch: each waits longer */
     unsigned apart;       /* so many batches read only behind a commit: there was a conflict */
     unsigned inbox_reads; /* so many batches look their ids up; 0: the insert finds repeats */
+    unsigned stray_reads; /* so many ask for all streams beforehand; 0: for the missing ones */
     bool reset_wanted;
     char reset_why[64];
     struct err reset_err;
@@ -345,11 +351,11 @@ struct engine {
     void *worker;
     struct pipe *pipes;
     size_t npipes, fill_next; /* whose turn it is to take in a batch */
-    struct shard **shards; /* by number; NULL: never ours */
-    int nshards;           /* of the consumer, in all */
-    bool assigned;         /* the group gave us shards */
-    bool reassign;         /* positions are to be told to the consumer */
-    bool revoking;         /* what is in flight ends first */
+    struct shard **shards;    /* by number; NULL: never ours */
+    int nshards;              /* of the consumer, in all */
+    bool assigned;            /* the group gave us shards */
+    bool reassign;            /* positions are to be told to the consumer */
+    bool revoking;            /* what is in flight ends first */
     int64_t revoke_by_us;
     int32_t *owned;
     size_t nowned;
@@ -425,7 +431,8 @@ void effects_forget(struct engine *e);
 /* intake.c */
 bool intake_collect(struct pipe *p, struct batch *b);
 void intake_free(struct intake *in);
-/* What falls due would be taken in at once. False: something else comes first and turns the loop. */
+/* What falls due would be taken in at once. False: something else comes first and turns the loop.
+ */
 bool intake_takes_due(const struct shard *s);
 void intake_put_back(struct pipe *p, struct batch *b);
 /* Keeps the first n; the others go back, to be the next batch. */
@@ -474,7 +481,7 @@ void batch_free(struct batch **b);
 bool pipe_turn(struct pipe *p);
 bool pipe_fill(struct pipe *p); /* one batch is collected, parsed and asked for; false: no work */
 bool pipe_has_room(const struct pipe *p); /* one more batch may be collected */
-void pipe_drop(struct pipe *p); /* forgets all batches and the backlog */
+void pipe_drop(struct pipe *p);           /* forgets all batches and the backlog */
 
 /* batch_items.c */
 void batch_parse(struct batch *b); /* before the reads: records become items, in order */
