@@ -38,6 +38,7 @@ enum pg_oid {
     OID_INT8 = 20,
     OID_INT4 = 23,
     OID_TEXT = 25,
+    OID_TID = 27,
     OID_DATE = 1082,
     OID_TIMESTAMPTZ = 1184,
     OID_UUID = 2950,

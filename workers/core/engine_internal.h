@@ -25,7 +25,7 @@
 
 /* Resources have the stream of their events in their row; that of a subject without a row is asked
  * for once that is known, and for the next batches beforehand, to spare them the round trip. */
-#define STRAY_READS 64
+#define STRAY_READS 8
 
 /* Work of a shard that is no record: an outcome, a due row, a lane to drain. Heap. */
 struct ref {

@@ -29,8 +29,12 @@ static void on_users(void *arg, const PGresult *r)
         u->last_session_ms = pg_time(r, i, 15);
         u->created_ms = pg_time(r, i, 16);
         u->updated_ms = pg_time(r, i, 17);
+        row->was = *u;
         row->version = pg_int8(r, i, 18);
         row_stream(ws, r, i, 19, &row->stream);
+        struct bytes place = pg_bytes(r, i, 24);
+        if (place.n == sizeof row->place)
+            memcpy(row->place, place.p, place.n);
     }
 }
 
@@ -58,7 +62,27 @@ void user_rows_load(struct working_set *ws, bool locked)
         args_array_end(a);                                                                         \
     } while (0)
 
-/* Which are to be written: looked for once, not for each column. */
+/* A column that no existing row changes is not sent, and stays as it is: NULL in the place of its
+ * values. A text that was replaced by the same one counts as changed. */
+#define CHANGED_COLUMN(a, oid, field, put)                                                         \
+    do {                                                                                           \
+        bool changed = !exists;                                                                    \
+        for (size_t i_ = 0; i_ < n && !changed; i_++)                                              \
+            changed = rows[i_]->user.field != rows[i_]->was.field;                                 \
+        if (changed)                                                                               \
+            USER_COLUMN(a, oid, put(a, u->field));                                                 \
+        else                                                                                       \
+            args_null(a);                                                                          \
+    } while (0)
+
+static int by_id(const void *left, const void *right)
+{
+    return strcmp((*(const struct user_row *const *)left)->user.id,
+                  (*(const struct user_row *const *)right)->user.id);
+}
+
+/* Which are to be written: looked for once, not for each column. In the order in which everybody
+ * locks users. */
 static const struct user_row **dirty_rows(struct working_set *ws, bool exists, size_t *out_n)
 {
     size_t all = table_count(ws->users), n = 0;
@@ -68,6 +92,8 @@ static const struct user_row **dirty_rows(struct working_set *ws, bool exists, s
         if (row->dirty && row->exists == exists)
             rows[n++] = row;
     }
+    if (n > 1)
+        qsort(rows, n, sizeof(struct user_row *), by_id);
     *out_n = n;
     return rows;
 }
@@ -82,32 +108,34 @@ static bool commit_users(struct working_set *ws, bool exists)
         return rows;
     struct args *a = batch_args(ws->b);
     USER_COLUMN(a, OID_TEXT, item_text(a, u->id));
-    USER_COLUMN(a, OID_TEXT, item_text(a, u->tenant));
-    USER_COLUMN(a, OID_TEXT, item_text(a, u->email));
-    USER_COLUMN(a, OID_TEXT, item_text(a, u->display_name));
-    USER_COLUMN(a, OID_TEXT, item_text(a, u->auth_method));
-    USER_COLUMN(a, OID_TEXT, item_text(a, u->directory_object_id));
-    USER_COLUMN(a, OID_TEXT, item_text(a, u->allowed_source_ips));
-    USER_COLUMN(a, OID_BOOL, item_bool(a, u->is_active));
-    USER_COLUMN(a, OID_BOOL, item_bool(a, u->removing));
-    USER_COLUMN(a, OID_BOOL, item_bool(a, u->removed));
-    USER_COLUMN(a, OID_INT4, item_int4(a, u->quota_concurrent));
-    USER_COLUMN(a, OID_INT4, item_int4(a, u->quota_per_day));
-    USER_COLUMN(a, OID_INT8, item_int8(a, u->sessions_total));
-    USER_COLUMN(a, OID_INT8, item_int8(a, u->sessions_today));
-    USER_COLUMN(a, OID_INT8, item_int8(a, u->today));
-    USER_COLUMN(a, OID_TIMESTAMPTZ, item_time(a, u->last_session_ms));
-    USER_COLUMN(a, OID_TIMESTAMPTZ, item_time(a, u->created_ms));
+    CHANGED_COLUMN(a, OID_TEXT, tenant, item_text);
+    CHANGED_COLUMN(a, OID_TEXT, email, item_text);
+    CHANGED_COLUMN(a, OID_TEXT, display_name, item_text);
+    CHANGED_COLUMN(a, OID_TEXT, auth_method, item_text);
+    CHANGED_COLUMN(a, OID_TEXT, directory_object_id, item_text);
+    CHANGED_COLUMN(a, OID_TEXT, allowed_source_ips, item_text);
+    CHANGED_COLUMN(a, OID_BOOL, is_active, item_bool);
+    CHANGED_COLUMN(a, OID_BOOL, removing, item_bool);
+    CHANGED_COLUMN(a, OID_BOOL, removed, item_bool);
+    CHANGED_COLUMN(a, OID_INT4, quota_concurrent, item_int4);
+    CHANGED_COLUMN(a, OID_INT4, quota_per_day, item_int4);
+    CHANGED_COLUMN(a, OID_INT8, sessions_total, item_int8);
+    CHANGED_COLUMN(a, OID_INT8, sessions_today, item_int8);
+    CHANGED_COLUMN(a, OID_INT8, today, item_int8);
+    CHANGED_COLUMN(a, OID_TIMESTAMPTZ, last_session_ms, item_time);
+    CHANGED_COLUMN(a, OID_TIMESTAMPTZ, created_ms, item_time);
     USER_COLUMN(a, OID_TIMESTAMPTZ, item_time(a, u->updated_ms));
     USER_COLUMN(a, OID_INT8, item_int8(a, row->version + 1));
     USER_COLUMN(a, OID_INT8, item_int8(a, row->stream.sequence));
     USER_COLUMN(a, OID_TEXT, item_text(a, row->stream.consumer));
     USER_COLUMN(a, OID_INT4, item_int4(a, row->stream.shard));
     USER_COLUMN(a, OID_INT8, item_int8(a, row->stream.seq));
-    if (exists)
+    if (exists) {
+        USER_COLUMN(a, OID_TID, item_bytes(a, (struct bytes){row->place, sizeof row->place}));
         args_int8(a, (int64_t)n);
-    else
+    } else {
         USER_COLUMN(a, OID_TEXT, item_text(a, row_key(&row->stream, u->id)));
+    }
     pg_query(batch_pg(ws->b), exists ? SQL_USER_CHANGE : SQL_USER_ADD, a, NULL, NULL);
     return true;
 }

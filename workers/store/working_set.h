@@ -13,8 +13,10 @@
 
 struct user_row {
     struct user user; /* first: a struct user * of ours is a struct user_row * */
+    struct user was;  /* as loaded */
     struct stream stream;
     int64_t version;
+    uint8_t place[6]; /* in its table (ctid), as loaded: found there without the index */
     bool exists, dirty;
     bool drop_secrets;     /* it was removed: keys and secrets of its tokens go (T-12) */
     struct session **live; /* the sessions that are not terminated, when asked for */
