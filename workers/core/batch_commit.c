@@ -165,43 +165,6 @@ static void commit_ledger(struct batch *b)
     pg_query(b->pipe->pg, SQL_LEDGER_ADD, a, NULL, NULL);
 }
 
-static bool dirty_stray(const struct batch *b, size_t i)
-{
-    return ((const struct stray *)table_at(b->strays, i)->value)->stream.dirty;
-}
-
-static void commit_strays(struct batch *b)
-{
-    size_t n = 0, all = table_count(b->strays);
-    for (size_t i = 0; i < all; i++)
-        n += dirty_stray(b, i);
-    if (!n)
-        return;
-    struct args *a = batch_args(b);
-    args_text(a, batch_consumer(b));
-    for (int column = 0; column < 6; column++) {
-        args_array(a, column == 0 || column == 5 ? OID_TEXT : column == 3 ? OID_INT4 : OID_INT8);
-        for (size_t i = 0; i < all; i++) {
-            const struct stray *s = table_at(b->strays, i)->value;
-            if (!s->stream.dirty)
-                continue;
-            if (column == 0)
-                item_text(a, s->subject);
-            else if (column == 3)
-                item_int4(a, s->stream.shard);
-            else if (column == 5)
-                item_text(a, s->stream.key);
-            else
-                item_int8(a, column == 1   ? s->loaded_sequence
-                             : column == 2 ? s->stream.sequence
-                                           : s->stream.seq);
-        }
-        args_array_end(a);
-    }
-    args_int8(a, (int64_t)n);
-    pg_query(b->pipe->pg, SQL_STREAM_PUT, a, NULL, NULL);
-}
-
 #define DEAD_COLUMN(a, b, oid, put)                                                                \
     ARGS_COLUMN(a, oid, (b)->ndead, i_, {                                                          \
         const struct dead_row *d = &(b)->dead[i_];                                                 \
@@ -322,7 +285,7 @@ void batch_commit(struct batch *b)
     commit_dead(b); /* before the lanes: what holds one is named by its number */
     lane_commit(b);
     ok = ok && (!e->ops->commit || e->ops->commit(e->worker, b, false, &err));
-    commit_strays(b);
+    stream_commit(b);
     FAILPOINT_AFTER(pg_flush(b->pipe->pg), "commit-half-sent");
     commit_ledger(b);
     ok = ok && (!e->ops->commit || e->ops->commit(e->worker, b, true, &err));

@@ -67,60 +67,6 @@ static void load_inbox(struct batch *b)
         pg_query(b->pipe->pg, SQL_INBOX_FIND, a, on_inbox, b);
 }
 
-static void on_strays(void *arg, const PGresult *r)
-{
-    struct batch *b = arg;
-    for (int i = 0; i < PQntuples(r) && !b->failed; i++) {
-        const char *subject = pg_text(r, i, 0);
-        if (table_get(b->strays, subject, strlen(subject)))
-            continue; /* asked for by several items */
-        struct stray *s = arena_get(b->arena, sizeof *s);
-        if (!s || !(s->subject = arena_str(b->arena, subject)) ||
-            !table_put(b->strays, subject, strlen(subject), s)) {
-            batch_fail(b, ERR_NO_MEMORY, "streams");
-            return;
-        }
-        s->loaded_sequence = pg_int8(r, i, 1);
-        s->stream = (struct stream){.sequence = s->loaded_sequence,
-                                    .consumer = arena_str(b->arena, pg_text(r, i, 2)),
-                                    .shard = (int)pg_int8(r, i, 3),
-                                    .seq = pg_int8(r, i, 4)};
-        const char *key = pg_text(r, i, 5);
-        if (key && !(s->stream.key = arena_str(b->arena, key))) {
-            batch_fail(b, ERR_NO_MEMORY, "streams");
-            return;
-        }
-    }
-}
-
-static bool has_row(struct batch *b, const char *subject)
-{
-    struct engine *e = b->pipe->e;
-    return e->ops->stream && e->ops->stream(e->worker, b, subject);
-}
-
-/* Of all subjects, or only of those that turned out to have no row of their own; how many. */
-static size_t load_strays(struct batch *b, bool all)
-{
-    struct args *a = batch_args(b);
-    size_t n = 0;
-    bool plain = b->pipe->e->ops->plain_log; /* says nothing about what it reads */
-    args_array(a, OID_TEXT);
-    for (size_t i = 0; i < b->nitems; i++) {
-        const struct item *it = &b->items[i];
-        const char *subject = !plain || it->kind == ITEM_DUE ? it->cmd.subject : NULL;
-        if (subject && (all || !has_row(b, subject)))
-            item_text(a, subject), n++;
-        const char *letter = it->replay_of ? letter_subject(b, it->replay_of) : NULL;
-        if (letter)
-            item_text(a, letter), n++;
-    }
-    args_array_end(a);
-    if (n)
-        pg_query(b->pipe->pg, SQL_STREAM_FIND, a, on_strays, b);
-    return n;
-}
-
 static void on_loaded(void *arg, const struct pg_failure *failure);
 static void on_lanes_loaded(void *arg, const struct pg_failure *failure);
 
@@ -137,7 +83,7 @@ static void send_reads(struct batch *b)
     b->strays_asked = !e->ops->stream || b->locked || b->pipe->stray_reads;
     b->pipe->stray_reads -= b->pipe->stray_reads > 0;
     if (b->strays_asked)
-        (void)load_strays(b, true);
+        (void)stream_load(b, true);
     if (!e->ops->load(e->worker, b, b->locked, &err))
         batch_fail(b, err.code, err.message);
     b->state = BATCH_LOADING;
@@ -173,7 +119,7 @@ static void on_lanes_loaded(void *arg, const struct pg_failure *failure)
  * ask at once. */
 static bool asks_more(struct batch *b)
 {
-    if (b->strays_asked || b->failed || !load_strays(b, false))
+    if (b->strays_asked || b->failed || !stream_load(b, false))
         return false;
     b->strays_asked = true;
     b->pipe->stray_reads = STRAY_READS;

@@ -7,14 +7,19 @@
  *   effect.c        calls under way                    batch_commit.c  the segment, and after it
  *   publish.c       ledger -> Kafka, marks             admit.c         records: whose turn is it?
  *   health.c        probes, gauges                     settle.c        verdicts -> rows
- *   lane.c          rows of pending in and out         message.c       headers, events, letters */
+ *   lane.c          rows of pending in and out         message.c       headers, events, letters
+ *   periodic.c      offsets, heartbeat, partitions     stream.c        where events of a subject
+ * stand */
 #pragma once
 
+#include "core/batch_rows.h"
 #include "core/engine.h"
 #include "core/gate.h"
 #include "core/header_block.h"
 #include "core/kafka.h"
 
+#define SECOND_US 1000000
+#define MARK_US 200000 /* how often marks are looked at; the loop does not block for longer */
 #define POSITIONS (1 + TIERS) /* main, then the tiers */
 #define PIPE_DEPTH 2          /* batches of one connection between load and commit */
 
@@ -128,122 +133,6 @@ enum batch_state {
     BATCH_COMMITTING,
     BATCH_COMMITTED,
     BATCH_FAILED
-};
-
-struct scheduled {
-    struct scheduled *next;
-    struct pending row;
-};
-
-/* A dead letter that this batch has to do with. */
-struct letter {
-    int64_t id;
-    const char *consumer, *state, *token, *command_id, *type, *subject, *class;
-    int shard, edits;
-    const uint8_t *digest; /* NULL: it had no usable id */
-    int64_t job;
-    const char *replay_by, *replay_reason;
-    struct record record; /* when it was asked for whole; its headers parsed */
-    bool taken;           /* by an item of this batch */
-};
-
-struct letter_take {
-    int64_t id;
-    const char *token;
-    const uint8_t *digest; /* of the command that is taken in */
-};
-
-/* A replayed command has ended: by number, or (0) by the command's digest. */
-struct letter_end {
-    int64_t id;
-    const uint8_t *digest;
-    const char *outcome;
-};
-
-/* What a control command does to a letter. */
-struct letter_write {
-    const struct letter *letter;
-    bool edit; /* else: discard */
-    const char *by, *reason, *diff;
-    struct bytes headers, value;
-};
-
-/* A lane as this batch sees it. */
-struct lane {
-    const char *subject;
-    struct shard *shard;
-    int64_t rows; /* in pending, not scheduled, as loaded; then as the batch leaves it */
-    int64_t bytes;
-    struct pending *loaded; /* the first few, in order */
-    size_t nloaded;
-    struct scheduled *named; /* rows asked for one by one: scheduled, too late, held */
-    bool asked, drain, all;  /* drain: up to DRAIN_MAX rows are wanted; all: every one */
-    const char *held_by;     /* asked for whatever row is held by this, in any lane */
-    bool if_any;             /* asked only if its shard has rows when the reads are sent */
-    bool drained;            /* its followers are items of this batch already */
-    bool blocked;            /* an open row stays at its head: nobody behind it may go */
-    bool wake;               /* after commit: drain what is left */
-};
-
-#define NUDGE "lane.nudge" /* a record on a main topic that is no command: look at this lane */
-
-/* Changes of pending. */
-struct lane_write {
-    enum { LANE_INSERT, LANE_UPDATE, LANE_DELETE } op;
-    struct pending row;
-};
-
-struct inbox_write {
-    bool insert;
-    bool reopen; /* of a replay: the row is there, dead, or has been dropped */
-    uint8_t digest[16], payload[16];
-    int64_t day;
-    char outcome; /* 'o' open */
-    int shard;
-    int64_t event_seq, event_day; /* 0: none */
-};
-
-struct ledger_row {
-    struct shard *shard;
-    int64_t seq;
-    const char *topic;
-    int32_t partition; /* -1 by key */
-    struct bytes key, headers, value;
-    const char *ce_id, *type, *subject, *outcome;
-    int64_t sequence;
-    const uint8_t *command;
-    const char *prev_consumer;
-    int prev_shard;
-    int64_t prev_seq;
-};
-
-struct dead_row {
-    const struct item *it;
-    struct err err;
-    enum err_class class;
-    int attempts;
-    const char *problems; /* JSON */
-};
-
-struct effect_start {
-    struct item *it;
-    void *effect;
-    struct call_slot slot; /* released when the batch goes back; the open effect's once it began */
-};
-
-/* What the inbox knew of a record's digest. */
-struct inbox_row {
-    uint8_t payload[16];
-    char outcome;
-    bool has_event;
-    struct ledger_row event; /* to publish again */
-};
-
-/* A stream of a subject without a row of its own. */
-struct stray {
-    const char *subject;
-    struct stream stream;
-    int64_t loaded_sequence;
 };
 
 struct batch {
@@ -397,6 +286,10 @@ void engine_free(struct engine **e);
 bool engine_in_flight(const struct engine *e); /* a batch is between collect and commit */
 /* What fails at once again is not tried in a hot loop: nothing the first time, then up to 5 s. */
 int64_t engine_backoff_us(int times);
+
+/* periodic.c */
+void engine_periodic(struct engine *e);
+void engine_store_offsets(struct engine *e); /* tells the group what is committed */
 
 /* assignment.c */
 struct shard *assignment_shard(struct engine *e, int n); /* made when it is new; NULL: memory */
@@ -560,11 +453,16 @@ void control_ask(struct batch *b, struct item *it);             /* for rows, bef
 void control_resolve(struct batch *b, const struct intake *in, size_t index, size_t item);
 void control_settle(struct batch *b, struct item *it);
 
-/* message.c */
-struct ledger_row *ledger_add(struct batch *b, struct shard *s);
+/* stream.c */
 struct stream *stream_of(struct batch *b, const char *subject);
 /* The key of its events, if it has none yet. */
 void stream_keyed(struct stream *stream, const char *subject);
+/* Queues the read: of all subjects, or of those that turned out to have no row; how many. */
+size_t stream_load(struct batch *b, bool all);
+void stream_commit(struct batch *b);
+
+/* message.c */
+struct ledger_row *ledger_add(struct batch *b, struct shard *s);
 void message_ticket(struct batch *b, struct item *it, const struct pending *row, int tier);
 /* tier: the one it waits in; -1: until a time of its own. */
 void message_retrying(struct batch *b, struct item *it, const struct pending *row, int attempts_max,

@@ -45,49 +45,6 @@ struct ledger_row *ledger_add(struct batch *b, struct shard *s)
     return l;
 }
 
-/* ---- streams ------------------------------------------------------------------------------- */
-
-static struct stray *stray_of(struct batch *b, const char *subject)
-{
-    size_t n = strlen(subject);
-    struct stray *stray = table_get(b->strays, subject, n);
-    if (!stray) {
-        stray = arena_get(b->arena, sizeof *stray);
-        if (!stray || !(stray->subject = arena_str(b->arena, subject)) ||
-            !table_put(b->strays, subject, n, stray)) {
-            batch_fail(b, ERR_NO_MEMORY, "streams");
-            return NULL;
-        }
-    }
-    return stray;
-}
-
-struct stream *stream_of(struct batch *b, const char *subject)
-{
-    struct engine *e = b->pipe->e;
-    struct stream *s = e->ops->stream ? e->ops->stream(e->worker, b, subject) : NULL;
-    if (s)
-        return s;
-    struct stray *stray = stray_of(b, subject);
-    return stray ? &stray->stream : NULL;
-}
-
-bool batch_stray_end(struct batch *b, const char *subject, const struct stream *stream)
-{
-    struct stray *stray = stray_of(b, subject);
-    if (!stray)
-        return false;
-    stray->stream = *stream;
-    stray->stream.key = NULL; /* the row knows it now */
-    return stray->stream.dirty = true;
-}
-
-const struct stream *batch_stray(struct batch *b, const char *subject)
-{
-    const struct stray *s = table_get(b->strays, subject, strlen(subject));
-    return s ? &s->stream : NULL;
-}
-
 /* ---- headers ------------------------------------------------------------------------------- */
 
 /* What every message of ours says: of `own` what is its own, the rest from what caused it. */
@@ -155,12 +112,6 @@ static struct bytes event_key(struct batch *b, const struct item *it, struct str
         return (struct bytes){0};
     }
     return (struct bytes){(const uint8_t *)stream->key, strlen(stream->key)};
-}
-
-void stream_keyed(struct stream *stream, const char *subject)
-{
-    if (!stream->key)
-        stream->key = subject;
 }
 
 void batch_event(struct batch *b, struct item *it, const struct event_out *ev)
