@@ -2,7 +2,8 @@
  *
  * Two batches of one connection overlap: while the database commits batch n and reads for n+1,
  * records of n+1 are already parsed. The reads of n+1 are queued behind the commit of n on the same
- * connection, so they see it. When n fails, whatever was read behind it is put back with it. */
+ * connection, so they see it; of other shards than n's it reads even while n is being decided. When
+ * n fails, whatever was read behind it is put back with it. */
 #include "core/engine_internal.h"
 
 #include "core/envelope.h"

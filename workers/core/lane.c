@@ -218,7 +218,8 @@ static void load_named(struct batch *b)
         pg_query(b->pipe->pg, SQL_LANE_NAMED, a, on_named, b);
 }
 
-/* Rows that are committed, or will be by the batch ahead, which is decided before we read. */
+/* Rows that are committed, or will be by the batch ahead, which is decided before we read unless it
+ * is of other shards. */
 static bool shard_has_rows(const struct batch *b, const struct shard *s)
 {
     const struct pipe *p = b->pipe;
