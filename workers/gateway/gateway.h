@@ -8,9 +8,11 @@
 #include <uv.h>
 
 struct access;
+struct overview;
 struct publisher;
 struct reader;
 struct server;
+struct streams;
 struct waiters;
 
 struct gateway {
@@ -19,10 +21,13 @@ struct gateway {
     struct cx cx;
     struct clock *clock;
     struct reader *reader;
+    struct reader *slow; /* connections for what may take long: who asks is not kept waiting */
     struct access *access;
     struct publisher *publisher;
     struct waiters *waiters;
     struct server *server;
+    struct streams *streams;
+    struct overview *overview;
     bool draining; /* told to stop: nothing new is taken */
     char metrics_url[300], url[300];
 };

@@ -2,10 +2,12 @@
 #include "gateway/gateway.h"
 
 #include "gateway/access.h"
+#include "gateway/overview.h"
 #include "gateway/publish.h"
 #include "gateway/reader.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
+#include "gateway/stream.h"
 #include "gateway/waiter.h"
 
 #include "core/http_probe.h"
@@ -131,12 +133,26 @@ static void on_database_up(struct gateway *g)
     access_refresh(g->access);
 }
 
+static void on_slow_up(struct gateway *g)
+{
+    (void)g;
+}
+
+static bool open_trail(struct gateway *g, struct err *err)
+{
+    g->slow = reader_new(g, on_slow_up, err);
+    g->streams = g->slow ? streams_new(g) : NULL;
+    g->overview = g->streams ? overview_new(g) : NULL;
+    return g->overview || (g->slow && err_set(err, ERR_NO_MEMORY, "the audit trail"));
+}
+
 static bool open_sources(struct gateway *g, struct err *err)
 {
     g->clock = clock_new();
     return (g->clock || err_set(err, ERR_NO_MEMORY, "the clock")) &&
            (g->access = access_new(g, err)) && (g->reader = reader_new(g, on_database_up, err)) &&
-           (g->publisher = publisher_new(g, err)) && (g->waiters = waiters_new(g, err));
+           (g->publisher = publisher_new(g, err)) && (g->waiters = waiters_new(g, err)) &&
+           open_trail(g, err);
 }
 
 static int fail(const struct err *err)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include <sodium.h>
 
@@ -97,6 +98,8 @@ void request_free(struct request **p)
         return;
     if (r->answer.secret && r->answer.body.p)
         sodium_memzero((void *)(uintptr_t)r->answer.body.p, r->answer.body.n);
+    if (r->answer.stream)
+        MHD_destroy_response(take(r->answer.stream));
     if (r->raw.p)
         sodium_memzero(r->raw.p, r->raw.cap);
     buf_done(&r->raw);
@@ -111,6 +114,20 @@ struct query {
     struct request *r;
     struct problems *problems;
 };
+
+/* The server leaves %2F alone, for the sake of paths; in a query it is a slash like any other. */
+static const char *value_text(struct arena *a, const char *value)
+{
+    char *copy = arena_str(a, value ? value : ""), *to = copy;
+    for (const char *at = copy; copy && *at; at++) {
+        bool slash = !strncasecmp(at, "%2F", 3);
+        *to++ = slash ? '/' : *at;
+        at += slash ? 2 : 0;
+    }
+    if (copy)
+        *to = 0;
+    return copy;
+}
 
 static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *key,
                                 const char *value)
@@ -127,7 +144,7 @@ static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *
         (void)problem_add(q->problems, ERR_BAD_INPUT, place, "is not known here");
     else if (r->params[id])
         (void)problem_add(q->problems, ERR_BAD_INPUT, place, "is there twice");
-    else if ((r->params[id] = arena_str(r->arena, value ? value : "")))
+    else if ((r->params[id] = value_text(r->arena, value)))
         (void)!param_check(id, r->params[id], q->problems);
     return MHD_YES;
 }
@@ -167,6 +184,16 @@ void request_answer(struct request *r, int status, const char *type, struct byte
     r->answer.body = body;
     r->stage = STAGE_ANSWERED;
     request_wake(r);
+}
+
+void request_answer_stream(struct request *r, const char *type, struct MHD_Response *stream)
+{
+    if (r->stage == STAGE_ANSWERED) {
+        MHD_destroy_response(stream);
+        return;
+    }
+    r->answer.stream = stream;
+    request_answer(r, 200, type, (struct bytes){0});
 }
 
 static void answer_document(struct request *r, int status, const char *type, json_t *doc)

@@ -39,7 +39,8 @@ struct answer {
         const char *name, *value;
     } headers[REQUEST_HEADERS_MAX];
     size_t nheaders;
-    bool secret; /* the body is wiped when it was sent */
+    bool secret;                 /* the body is wiped when it was sent */
+    struct MHD_Response *stream; /* instead of the body; NULL: none, or the server has it */
 };
 
 struct request {
@@ -84,6 +85,8 @@ void request_set(struct request *r, const char *name, const char *value);
 void request_answer_json(struct request *r, int status, json_t *body);
 /* The same with bytes that live as long as the arena. */
 void request_answer(struct request *r, int status, const char *type, struct bytes body);
+/* The same with what comes as it happens; taken over. Its maker has deadlines of its own. */
+void request_answer_stream(struct request *r, const char *type, struct MHD_Response *stream);
 /* A problem document (RFC 9457): type, title, status, detail, code, hint, correlationId. Always
  * false, so that callers can return it. */
 bool request_fail(struct request *r, enum http_error e, const char *detail, ...) printf_like(3, 4);

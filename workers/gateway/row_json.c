@@ -1,12 +1,14 @@
 #include "gateway/row_json.h"
 
+#include <string.h>
+
 #include <sodium.h>
 
 #include "core/clock.h"
 #include "core/json_value.h"
 #include "core/uuid.h"
 
-enum { OID_INT2 = 21, OID_JSON = 114, OID_VARCHAR = 1043, HEX_BYTES_MAX = 64 };
+enum { OID_INT2 = 21, OID_JSON = 114, OID_FLOAT8 = 701, OID_VARCHAR = 1043, HEX_BYTES_MAX = 64 };
 
 static json_t *time_of(const PGresult *r, int row, int col)
 {
@@ -41,6 +43,15 @@ static json_t *document_of(const PGresult *r, int row, int col, size_t skip)
     return b.n > skip ? json_value_parse(b.p + skip, b.n - skip, &ignored) : NULL;
 }
 
+/* Its bits, as the database sends them. */
+static json_t *real_of(const PGresult *r, int row, int col)
+{
+    int64_t bits = pg_int8(r, row, col);
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return json_real(v);
+}
+
 static json_t *value_of(const PGresult *r, int row, int col)
 {
     if (PQgetisnull(r, row, col))
@@ -52,6 +63,8 @@ static json_t *value_of(const PGresult *r, int row, int col)
     case OID_INT4:
     case OID_INT8:
         return json_integer(pg_int8(r, row, col));
+    case OID_FLOAT8:
+        return real_of(r, row, col);
     case OID_TIMESTAMPTZ:
         return time_of(r, row, col);
     case OID_UUID:

@@ -200,8 +200,11 @@ const char *server_address(const struct request *r)
 static enum MHD_Result queue_answer(struct request *r)
 {
     const struct answer *a = &r->answer;
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        a->body.n, (void *)(uintptr_t)a->body.p, MHD_RESPMEM_PERSISTENT);
+    bool streams = a->stream != NULL;
+    struct MHD_Response *response =
+        streams ? take(r->answer.stream)
+                : MHD_create_response_from_buffer(a->body.n, (void *)(uintptr_t)a->body.p,
+                                                  MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
     bool ok = !a->type || MHD_add_response_header(response, "Content-Type", a->type);
@@ -214,7 +217,7 @@ static enum MHD_Result queue_answer(struct request *r)
         ok = MHD_add_response_header(response, "Connection", "close");
     ok = ok && MHD_queue_response(r->connection, (unsigned)a->status, response);
     MHD_destroy_response(response);
-    enter(r->peer, PHASE_ANSWER);
+    enter(r->peer, streams ? PHASE_WORK : PHASE_ANSWER);
     return ok ? MHD_YES : MHD_NO;
 }
 
