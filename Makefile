@@ -68,11 +68,12 @@ LD_FLAGS := $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-
 # Rooms -> archives, programs, tests.
 LIBROOMS := core domain drivers store
 WORKERS := $(patsubst workers/%/main.c,%,$(wildcard workers/*/main.c))
-GEN := $(addprefix $(BUILD)/gen/,sql.h schemas.h version.h)
+GEN := $(addprefix $(BUILD)/gen/,sql.h schemas.h page_files.h version.h)
 GEN_OBJS := $(BUILD)/gen/sql.o $(BUILD)/gen/schemas.o
 SQL_QUERIES := $(sort $(wildcard sql/queries/*.sql))
 SQL_MIGRATIONS := $(sort $(wildcard sql/migrations/*.sql))
 SCHEMAS := $(sort $(shell find schemas -name '*.json' 2>/dev/null))
+PAGE_FILES := $(sort $(wildcard workers/gateway/page/*))
 SOURCES := $(sort $(wildcard workers/*/*.c producer-cli/*.c))
 TEST_SOURCES := $(sort $(wildcard tests/unit/*_test.c tests/prop/*_test.c))
 SUPPORT := $(sort $(wildcard tests/support/*.c))
@@ -209,17 +210,20 @@ clean: ## removes build/
 # ---- generated: SQL and schemas become constants; gen/inputs changes when a file comes or goes.
 $(BUILD)/gen/inputs: FORCE
 	@mkdir -p $(@D); printf '%s\n' $(SOURCES) $(TEST_SOURCES) $(SUPPORT) $(SQL_QUERIES) \
-	  $(SQL_MIGRATIONS) $(SCHEMAS) > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	  $(SQL_MIGRATIONS) $(SCHEMAS) $(PAGE_FILES) > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(BUILD)/gen/sql.h: ops/gen/sql.awk $(SQL_QUERIES) $(SQL_MIGRATIONS) $(BUILD)/gen/inputs
 	$(call say,GEN,$@)
 	$(Q)LC_ALL=C awk -v out=$(@D)/sql -f $< $(SQL_MIGRATIONS) $(SQL_QUERIES) /dev/null
 $(BUILD)/gen/schemas.h: ops/gen/schemas.awk $(SCHEMAS) $(BUILD)/gen/inputs
 	$(call say,GEN,$@)
 	$(Q)LC_ALL=C awk -v out=$(@D)/schemas -f $< $(SCHEMAS) /dev/null
+$(BUILD)/gen/page_files.h: ops/gen/page.awk $(PAGE_FILES) $(BUILD)/gen/inputs
+	$(call say,GEN,$@)
+	$(Q)LC_ALL=C awk -v out=$(@D)/page_files -f $< $(PAGE_FILES) /dev/null
 $(BUILD)/gen/version.h: Makefile
 	$(Q)mkdir -p $(@D) && printf '#pragma once\n#define DRAWBRIDGE_VERSION "%s"\n' '$(VERSION)' > $@
 $(BUILD)/gen/%.c: $(BUILD)/gen/%.h ;
-$(GEN_OBJS): $(BUILD)/gen/%.o: $(BUILD)/gen/%.c Makefile
+$(GEN_OBJS) $(BUILD)/gen/page_files.o: $(BUILD)/gen/%.o: $(BUILD)/gen/%.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(C_FLAGS) -c -o $@ $<
 
 # ---- compiled. banned.h turns calls we never want into errors, in our programs only.
@@ -238,7 +242,7 @@ $(BUILD)/lib/libcore.a: $(call objs,workers/core/*.c) $(GEN_OBJS) $(BUILD)/gen/i
 $(BUILD)/lib/libcli.a: $(filter-out $(BUILD)/producer-cli/main.o,$(call objs,producer-cli/*.c)) $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
-$(BUILD)/lib/libgateway.a: $(filter-out $(BUILD)/workers/gateway/main.o,$(call objs,workers/gateway/*.c)) $(BUILD)/gen/inputs
+$(BUILD)/lib/libgateway.a: $(filter-out $(BUILD)/workers/gateway/main.o,$(call objs,workers/gateway/*.c)) $(BUILD)/gen/page_files.o $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
 $(BUILD)/lib/libsupport.a: $(call objs,tests/support/*.c) $(BUILD)/gen/inputs
