@@ -41,9 +41,9 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def url(stack):
-    stack.start("gateway")
-    yield stack.gateway_url()
-    stack.stop("gateway")
+    stack.start("gateway-sessions", worker="gateway")
+    yield stack.gateway_url("gateway-sessions")
+    stack.stop("gateway-sessions")
 
 
 @pytest.fixture
