@@ -160,9 +160,9 @@ static json_t *suspects(struct verification *v, const struct verify_rule *rule, 
     case VERIFY_POSITIONS:
         return verify_positions(v->cli, v->db, err);
     case VERIFY_TOPIC:
-        return verify_events(v->cli, v->db, err);
+        return verify_topics(v->cli, v->db, WALK_EVENTS, err);
     case VERIFY_LETTERS:
-        return verify_letters(v->cli, v->db, err);
+        return verify_topics(v->cli, v->db, WALK_LETTERS, err);
     }
     return json_array();
 }

@@ -252,22 +252,26 @@ bool db_bytes(const char *text, struct buf *out)
     return buf_ok(out);
 }
 
+void db_array_item(struct buf *out, const char *item)
+{
+    buf_str(out, "\"");
+    for (const char *s = item; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            buf_str(out, "\\");
+        buf_put(out, s, 1);
+    }
+    buf_str(out, "\"");
+}
+
 void db_array(struct buf *out, const char *const *items, size_t n)
 {
     buf_str(out, "{");
     for (size_t i = 0; i < n; i++) {
         buf_str(out, i ? "," : "");
-        if (!items[i]) {
+        if (items[i])
+            db_array_item(out, items[i]);
+        else
             buf_str(out, "NULL");
-            continue;
-        }
-        buf_str(out, "\"");
-        for (const char *s = items[i]; *s; s++) {
-            if (*s == '"' || *s == '\\')
-                buf_str(out, "\\");
-            buf_put(out, s, 1);
-        }
-        buf_str(out, "\"");
     }
     buf_str(out, "}");
 }

@@ -35,6 +35,7 @@ must_check bool db_script(struct db *db, const char *text, struct err *err);
 must_check bool db_bytes(const char *text, struct buf *out);
 /* {"a","b"} of n texts, for array parameters; NULL elements are NULL. */
 void db_array(struct buf *out, const char *const *items, size_t n);
+void db_array_item(struct buf *out, const char *item); /* one of them, quoted */
 /* PostgreSQL's own error position and context are left out; this is the SQLSTATE of the last
  * failure, "" when there was none. */
 const char *db_sqlstate(const struct db *db);

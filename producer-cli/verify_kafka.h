@@ -4,7 +4,8 @@
 #include "cli.h"
 #include "db.h"
 
+#include "store/topic_walk.h"
+
 /* Rows {subject, identity, detail}; NULL and err. All take their cut first. */
 json_t *verify_positions(struct cli *cli, struct db *db, struct err *err);
-json_t *verify_events(struct cli *cli, struct db *db, struct err *err);
-json_t *verify_letters(struct cli *cli, struct db *db, struct err *err);
+json_t *verify_topics(struct cli *cli, struct db *db, enum walk_topics which, struct err *err);

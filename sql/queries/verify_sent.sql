@@ -1,8 +1,8 @@
--- verify_sent(consumer text[], shard int[], after bigint[], upto bigint[], letters boolean) -> consumer text, shard int, seq bigint, topic text, identity text, ce_id text, subject text, sequence bigint
--- What the ledger has for the topics that nobody else writes to; letters: not for drawbridge.events. identity: as store/topic_walk.h makes it of a
--- record.
+-- verify_sent(consumer text[], shard int[], after bigint[], upto bigint[], events boolean, letters boolean) -> consumer text, shard int, seq bigint, topic text, identity text, ce_id text, subject text, sequence bigint, at timestamptz
+-- What the ledger has for the topics that nobody else writes to: drawbridge.events; the dead-letter topics and tiers.
+-- identity: as store/topic_walk.h makes it of a record.
 SELECT l.consumer, l.shard, l.seq, l.topic, md5(coalesce(l.key, '') || l.headers || coalesce(l.value, '')) AS identity,
-       coalesce(l.ce_id, '') AS ce_id, coalesce(l.subject, '') AS subject, coalesce(l.sequence, 0) AS sequence
+       coalesce(l.ce_id, '') AS ce_id, coalesce(l.subject, '') AS subject, coalesce(l.sequence, 0) AS sequence, l.at
 FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) AS w (consumer, shard, after, upto)
 JOIN ledger l ON l.consumer = w.consumer AND l.shard = w.shard AND l.seq > w.after AND l.seq <= w.upto
-WHERE (l.topic = 'drawbridge.events' AND NOT $5::boolean) OR l.topic ~ '\.(dlq|retry\.[0-9a-z]+)$'
+WHERE (l.topic = 'drawbridge.events' AND $5::boolean) OR ($6::boolean AND l.topic ~ '\.(dlq|retry\.[0-9a-z]+)$')

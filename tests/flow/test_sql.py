@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import psycopg
+import psycopg.sql
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -222,3 +223,104 @@ def test_what_is_asked_all_the_time_reads_no_more_than_it_answers(query, rows, t
     read = [n["Actual Rows"] * n["Actual Loops"] + n.get("Rows Removed by Filter", 0)
             for n in plans(plan[0]["Plan"]) if n.get("Relation Name") == table]
     assert read and sum(read) <= most, plan
+
+
+# ---- the cost of comparing a long topic (P-15)
+
+ROWS, ASKED = 5_000, 500
+BOUND = 12 * (2 * ROWS + ASKED)
+
+
+@pytest.fixture(scope="module")
+def long_ledger(url):
+    """As many events as letters, and nothing that the planner could know of them."""
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute("INSERT INTO shard (consumer, n, next_offset, ledger_seq, published)"
+                           " VALUES ('long', 0, '{0}', 0, 0)")
+        connection.execute(
+            "INSERT INTO ledger (day, consumer, shard, seq, at, topic, key, headers, value, ce_id, sequence)"
+            " SELECT current_date, 'long', 0, n, date_trunc('day', now()) + n * interval '1 millisecond',"
+            " CASE WHEN n % 2 = 0 THEN 'drawbridge.events' ELSE 'drawbridge.teardown.dlq' END, 'k', '',"
+            " n::text::bytea, CASE WHEN n % 2 = 0 THEN 'e' || n END, CASE WHEN n % 2 = 0 THEN 1 END"
+            f" FROM generate_series(1, {2 * ROWS}) n")
+        yield connection
+        connection.execute("DELETE FROM ledger WHERE consumer = 'long'")
+        connection.execute("DELETE FROM shard WHERE consumer = 'long'")
+
+
+def work_of(node):
+    """Rows that the plan's nodes have looked at: those they passed on, and those they threw away."""
+    rows = node["Actual Rows"] + sum(n for key, n in node.items() if key.startswith("Rows Removed"))
+    return node["Actual Loops"] * rows + sum(work_of(child) for child in node.get("Plans", ()))
+
+
+def explained(db, statement):
+    plan, = db.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}").fetchone()
+    return work_of(plan[0]["Plan"])
+
+
+def asked_for(db, topic, first):
+    """The parameters of a search; every other of so many records of the topic is in the ledger."""
+    n = f"generate_series({first}, {first} + 2 * {ASKED - 1}, 2) n"
+    lists = db.execute(
+        f"SELECT array_agg('{topic}'::text), array_agg(0), array_agg('e' || n),"
+        " array_agg(date_trunc('day', now()) + n * interval '1 millisecond'),"
+        f" array_agg(md5('k' || (CASE WHEN n % 4 < 2 THEN n ELSE -n END)::text)) FROM {n}").fetchone()
+    return ", ".join(psycopg.sql.Literal(column).as_string(db) for column in lists)
+
+
+def prepared_search(db):
+    """The body of the function that looks records up, and the settings that it runs with."""
+    body, settings = db.execute("SELECT prosrc, proconfig FROM pg_proc WHERE proname = 'ledger_of_records'").fetchone()
+    for i, name in enumerate(("topics", "partitions", "ids", "times", "identities"), 1):
+        body = re.sub(rf"\b{name}\b", f"${i}", body)
+    db.execute("DEALLOCATE ALL")
+    db.execute(f"PREPARE search (text[], int[], text[], timestamptz[], text[]) AS {body}")
+    return settings
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("topic, first", [("drawbridge.events", 2), ("drawbridge.teardown.dlq", 1)])
+def test_records_are_looked_up_without_comparing_each_with_each(topic, first, mode, long_ledger):
+    """P-15: the work is counted, not timed."""
+    db = long_ledger
+    settings = prepared_search(db)
+    assert "enable_nestloop=off" in settings
+    db.execute(f"SET plan_cache_mode = {mode}")
+    asked = asked_for(db, topic, first)
+    statement = f"EXECUTE search ({asked})"
+    found = db.execute(f"SELECT count(seq), count(*) FROM ledger_of_records({asked})").fetchone()
+    assert found[1] == ASKED and found[0] >= ASKED // 2
+    try:
+        db.execute("SET enable_nestloop = off")
+        assert explained(db, statement) < BOUND
+    finally:
+        db.execute("RESET ALL")
+
+
+def test_the_count_of_work_tells_loops_in_loops(long_ledger):
+    """P-15: they are what the planner likes for rows that it has no statistics of; the bound is below them."""
+    db = long_ledger
+    prepared_search(db)
+    statement = f"EXECUTE search ({asked_for(db, 'drawbridge.events', 2)})"
+    try:
+        for setting in ("hashjoin", "mergejoin", "memoize"):
+            db.execute(f"SET enable_{setting} = off")
+        assert explained(db, statement) > BOUND
+    finally:
+        db.execute("RESET ALL")
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def test_a_window_of_the_ledger_is_read_without_looking_at_the_rest_of_it(mode, long_ledger):
+    """P-15: `verify` and the reconciler walk a long ledger once, not once for each window."""
+    db = long_ledger
+    db.execute("DEALLOCATE ALL")
+    db.execute(f"SET plan_cache_mode = {mode}")
+    db.execute("PREPARE window_of AS " + (ROOT / "sql/queries/verify_sent.sql").read_text())
+    window = "('{long,none}', '{0,0}', '{4000,0}', '{4200,0}', true, true)"
+    try:
+        assert len(db.execute(f"EXECUTE window_of {window}").fetchall()) == 200
+        assert explained(db, f"EXECUTE window_of {window}") < 20 * 200
+    finally:
+        db.execute("RESET ALL")

@@ -163,7 +163,8 @@ def test_a_tier_that_was_made_anew_goes_on_with_its_oldest_ticket(house, client)
 @pytest.mark.limit(200)
 def test_a_shard_whose_commands_are_gone_reads_no_more_and_says_so_until_a_person_decides(house, client):
     """F15 P-01: records were deleted that the shard had not read: nothing is skipped silently; the
-    worker goes on with its other shards, and with this one when it was given a position."""
+    worker goes on with its other shards, and with this one when it was given a position. The reconciler tells
+    it too, within a minute and once (P-15)."""
     names = ["u-" + new_id()[:13] for _ in range(24)]
     first = [client.publish(client.user_put(name)) for name in names]
     client.flush()
@@ -187,6 +188,8 @@ def test_a_shard_whose_commands_are_gone_reads_no_more_and_says_so_until_a_perso
     assert worker.metric("drawbridge_shards_lost") == 1
     left = [p for p in puts if p.id in kept]
     assert left and not any(client.has_outcome(p) for p in left), "nothing was skipped"
+    finding = told(house, "kafka.positions", "commands are lost")
+    assert finding["subject"] == f"shard/provisioning/{gone}" and topic in finding["detail"]
     house.sql("UPDATE shard SET next_offset[1] = %s WHERE consumer = 'provisioning' AND n = %s",
               ends[gone], gone)
     client.outcomes(left, 60)

@@ -168,12 +168,17 @@ def test_each_rule_finds_what_it_is_there_for(rule, scene, stack):
 
 MORE_OF_THE_TOPIC = {
     "an event that was never published": (
-        [f"UPDATE ledger SET ce_id = 'x' || ce_id WHERE {EVENT.format(3)}"],
-        [f"UPDATE ledger SET ce_id = substr(ce_id, 2) WHERE {EVENT.format(3)}"],
-        ["not on the topic", "in no ledger"]),
+        [f"UPDATE ledger SET ce_id = 'x' || ce_id, value = value || ' ' WHERE {EVENT.format(3)}"],
+        [f"UPDATE ledger SET ce_id = substr(ce_id, 2), value = rtrim(convert_from(value, 'UTF8'))::bytea"
+         f" WHERE {EVENT.format(3)}"],
+        ["and not on drawbridge.events", "in no ledger"]),
+    "other bytes": (
+        [f"UPDATE ledger SET value = value || ' ' WHERE {EVENT.format(3)}"],
+        [f"UPDATE ledger SET value = rtrim(convert_from(value, 'UTF8'))::bytea WHERE {EVENT.format(3)}"],
+        ["and not on drawbridge.events", "is not what the ledger holds"]),
     "a number that differs": (
         [f"UPDATE ledger SET sequence = 77 WHERE {EVENT.format(3)}"],
-        [f"UPDATE ledger SET sequence = 3 WHERE {EVENT.format(77)}"], ["not what the ledger holds"]),
+        [f"UPDATE ledger SET sequence = 3 WHERE {EVENT.format(77)}"], ["(77) in the ledger"]),
 }
 
 
@@ -189,7 +194,6 @@ def test_the_topic_is_compared_in_both_directions(name, scene, stack):
     assert code == 1
     for detail in details:
         assert any(detail in f["detail"] for f in document["findings"]), document
-    assert stack.value("SELECT count(*) FROM verify_seen") == 0
 
 
 def test_every_rule_has_something_that_breaks_it(stack):

@@ -258,7 +258,8 @@ static void end_round(struct reconciler *r)
 {
     r->phase = RESTING;
     for (const struct verify_rule *rule = verify_rules; rule->name; rule++) {
-        bool again = rule->scope == VERIFY_STATE;
+        bool again = rule->scope == VERIFY_STATE ||
+                     (rule->scope == VERIFY_POSITIONS && walk_placed(r->walk));
         if (!again || !r->round_failed)
             findings_forget(&r->findings, rule, again ? r->round_ms : mono_ms(r) - REMEMBER_MS);
         metric_set(METRIC_RECONCILER_FINDINGS, rule->name,

@@ -1,7 +1,7 @@
 /* walk — the reconciler's part that compares topics with the ledger while they grow: every row
  * that the marks say is published is on its topic, every record of ours there is a row, byte for
  * byte, and first occurrences of a subject's events are in order (rules kafka.events and
- * kafka.letters).
+ * kafka.letters); and the shards' positions with their logs (kafka.positions).
  *
  * How it can be sure without looking at clocks: the marks of a cut are compared with what lies
  * before the topics' ends that were asked for after the cut; and it begins behind the ledger's
@@ -28,4 +28,5 @@ void walk_cut(struct walk *w, const PGresult *res);
 void walk_turn(struct walk *w);
 /* The shard is another's: what is remembered is forgotten. Not while a turn is under way. */
 void walk_forget(struct walk *w);
+bool walk_placed(const struct walk *w);    /* the last turn has compared the positions */
 int64_t walk_behind(const struct walk *w); /* rows that are published and not yet compared */

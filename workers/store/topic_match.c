@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define REPEAT_MS 3600000
-#define LAST_EVENTS 8192 /* subjects whose last event is remembered, by chance */
 
 enum entry_state { ENTRY_NONE, ENTRY_SEEN, ENTRY_KEPT, ENTRY_BOTH };
 
@@ -27,17 +26,22 @@ struct topic_match {
     struct match_ops ops;
     struct entry *slots; /* open addressing; cap is a power of two */
     size_t cap, n;
-    struct last last[LAST_EVENTS];
+    size_t waiting[2]; /* rows and records that are alone */
+    uint64_t work;
+    struct last *last; /* by chance */
+    size_t nlast;
 };
 
-struct topic_match *topic_match_new(const struct match_ops *ops)
+struct topic_match *topic_match_new(const struct match_ops *ops, size_t subjects)
 {
     struct topic_match *m = calloc(1, sizeof *m);
-    if (!m || !(m->slots = calloc(m->cap = 1024, sizeof *m->slots))) {
-        free(m);
+    if (!m)
         return NULL;
-    }
-    m->ops = *ops;
+    *m = (struct topic_match){.ops = *ops, .cap = 1024, .nlast = subjects};
+    m->slots = calloc(m->cap, sizeof *m->slots);
+    m->last = calloc(m->nlast, sizeof *m->last);
+    if (!m->slots || !m->last)
+        topic_match_free(&m);
     return m;
 }
 
@@ -46,15 +50,26 @@ void topic_match_free(struct topic_match **pm)
     struct topic_match *m = take(*pm);
     if (!m)
         return;
-    for (size_t i = 0; i < m->cap; i++)
+    for (size_t i = 0; m->slots && i < m->cap; i++)
         published_clear(&m->slots[i].p);
     free(m->slots);
+    free(m->last);
     free(m);
 }
 
 size_t topic_match_count(const struct topic_match *m)
 {
     return m->n;
+}
+
+size_t topic_match_waiting(const struct topic_match *m, bool seen)
+{
+    return m->waiting[seen];
+}
+
+uint64_t topic_match_work(const struct topic_match *m)
+{
+    return m->work;
 }
 
 /* Identities are digests: any eight bytes of one are spread well enough. */
@@ -66,11 +81,12 @@ static size_t spread(const uint8_t *digest)
 }
 
 /* Its slot, or the free one where it would stand. */
-static struct entry *slot(struct entry *slots, size_t cap, const uint8_t *identity)
+static struct entry *slot(struct entry *slots, size_t cap, const uint8_t *identity, uint64_t *work)
 {
     size_t i = spread(identity) & (cap - 1);
-    while (slots[i].state != ENTRY_NONE && memcmp(slots[i].p.identity, identity, 16))
+    for (; slots[i].state != ENTRY_NONE && memcmp(slots[i].p.identity, identity, 16); ++*work)
         i = (i + 1) & (cap - 1);
+    ++*work;
     return &slots[i];
 }
 
@@ -81,11 +97,12 @@ static bool rebuild(struct topic_match *m, size_t cap, int64_t before_ms)
     if (!slots)
         return false;
     m->n = 0;
+    m->work += m->cap;
     for (size_t i = 0; i < m->cap; i++) {
         const struct entry *e = &m->slots[i];
         if (e->state == ENTRY_NONE || (e->state == ENTRY_BOTH && e->at_ms < before_ms))
             continue;
-        *slot(slots, cap, e->p.identity) = *e;
+        *slot(slots, cap, e->p.identity, &m->work) = *e;
         m->n++;
     }
     free(m->slots);
@@ -97,6 +114,7 @@ static bool rebuild(struct topic_match *m, size_t cap, int64_t before_ms)
 bool topic_match_forget(struct topic_match *m, int64_t before_ms)
 {
     size_t left = 0;
+    m->work += m->cap;
     for (size_t i = 0; i < m->cap; i++)
         left += m->slots[i].state != ENTRY_NONE &&
                 (m->slots[i].state != ENTRY_BOTH || m->slots[i].at_ms >= before_ms);
@@ -110,7 +128,7 @@ static struct entry *entry_for(struct topic_match *m, const uint8_t *identity)
 {
     if (m->n * 4 > m->cap * 3 && !rebuild(m, m->cap * 2, INT64_MIN))
         return NULL;
-    return slot(m->slots, m->cap, identity);
+    return slot(m->slots, m->cap, identity, &m->work);
 }
 
 /* ---- what is in both ------------------------------------------------------------------------- */
@@ -121,7 +139,7 @@ static void check_order(struct topic_match *m, const struct published *p)
     uint8_t subject[16];
     char detail[400];
     digest16(subject, &name, 1);
-    struct last *l = &m->last[spread(subject) % LAST_EVENTS];
+    struct last *l = &m->last[spread(subject) % m->nlast];
     bool known = l->sequence && !memcmp(l->subject, subject, 16);
     if (known && l->partition != p->partition) {
         snprintf(detail, sizeof detail,
@@ -154,6 +172,7 @@ static void both(struct topic_match *m, struct entry *e, const struct published 
     } else if (record->sequence) {
         check_order(m, record);
     }
+    m->waiting[e->state == ENTRY_SEEN]--;
     e->state = ENTRY_BOTH;
     e->at_ms = now_ms;
 }
@@ -165,6 +184,7 @@ static bool first(struct topic_match *m, struct entry *e, const struct entry *wi
     *e = *with;
     p->id = p->subject = NULL;
     m->n++;
+    m->waiting[e->state == ENTRY_SEEN]++;
     return true;
 }
 
@@ -204,12 +224,12 @@ bool topic_match_kept(struct topic_match *m, struct published *p, const struct m
 
 /* ---- what is in one -------------------------------------------------------------------------- */
 
-size_t topic_match_alone(const struct topic_match *m, bool seen, int64_t before_ms,
+size_t topic_match_alone(struct topic_match *m, bool seen, int64_t before_ms, size_t *from,
                          struct match_alone *out, size_t most)
 {
     size_t n = 0;
-    for (size_t i = 0; i < m->cap && n < most; i++) {
-        const struct entry *e = &m->slots[i];
+    for (; *from < m->cap && n < most && m->waiting[seen]; ++*from, m->work++) {
+        const struct entry *e = &m->slots[*from];
         if (e->state == (seen ? ENTRY_SEEN : ENTRY_KEPT) && e->at_ms < before_ms)
             out[n++] = (struct match_alone){.p = &e->p, .row = e->row};
     }
@@ -218,16 +238,43 @@ size_t topic_match_alone(const struct topic_match *m, bool seen, int64_t before_
 
 void topic_match_again(struct topic_match *m, const uint8_t identity[static 16], int64_t now_ms)
 {
-    struct entry *e = slot(m->slots, m->cap, identity);
+    struct entry *e = slot(m->slots, m->cap, identity, &m->work);
     if (e->state != ENTRY_NONE)
         e->at_ms = now_ms;
 }
 
 void topic_match_settle(struct topic_match *m, const uint8_t identity[static 16])
 {
-    struct entry *e = slot(m->slots, m->cap, identity);
+    struct entry *e = slot(m->slots, m->cap, identity, &m->work);
     if (e->state == ENTRY_NONE)
         return;
+    if (e->state != ENTRY_BOTH)
+        m->waiting[e->state == ENTRY_SEEN]--;
     published_clear(&e->p);
     e->state = ENTRY_BOTH;
+}
+
+/* ---- in words -------------------------------------------------------------------------------- */
+
+static const char *name_of(const struct published *p)
+{
+    return *p->id ? p->id : "a record";
+}
+
+void match_missing(const struct match_alone *row, char detail[static MATCH_DETAIL])
+{
+    snprintf(detail, MATCH_DETAIL,
+             "%.100s of row %" PRId64 " is published by the mark of %s/%d and not on %s",
+             name_of(row->p), row->row.seq, row->row.consumer, row->row.shard, row->p->topic);
+}
+
+bool match_foreign(const struct published *record, bool gone, bool found, bool same,
+                   char detail[static MATCH_DETAIL])
+{
+    if (found ? same : gone)
+        return false;
+    snprintf(detail, MATCH_DETAIL, "%.100s %son %s (%d/%" PRId64 ") %s", name_of(record),
+             found ? "" : "is ", record->topic, (int)record->partition, record->offset,
+             found ? "is not what the ledger holds" : "and in no ledger");
+    return true;
 }

@@ -14,6 +14,7 @@
 
 #define ASK_MS 3000 /* for an answer of the brokers */
 #define TURN_MS 50
+#define HOUR_MS INT64_C(3600000)
 #define EVENTS_TOPIC "drawbridge.events"
 
 typedef rd_kafka_topic_partition_list_t part_list;
@@ -33,6 +34,7 @@ struct topic_walk {
     part_list *at;     /* the next one */
     part_list *ends;   /* of the aim */
     part_list *resume; /* where it is to go on; NULL: nowhere */
+    int64_t *first_ms; /* of each in begin: the first record's; 0: none was read */
 };
 
 /* ---- records -------------------------------------------------------------------------------- */
@@ -207,17 +209,24 @@ void topic_walk_free(struct topic_walk **pw)
     list_cleanup(&w->at);
     list_cleanup(&w->ends);
     list_cleanup(&w->resume);
+    free(w->first_ms);
     topics_free(&w->declared);
     if (w->rk)
         rd_kafka_destroy_flags(w->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     free(w);
 }
 
+rd_kafka_t *topic_walk_handle(const struct topic_walk *w)
+{
+    return w->rk;
+}
+
 const char *topic_walk_topic(const struct topic_walk *w, const char *name)
 {
     const struct topic *t = topics_find(w->declared, name);
-    bool wanted = t && (t->kind == TOPIC_DLQ || t->kind == TOPIC_TIER ||
-                        (t->kind == TOPIC_EVENTS && w->which == WALK_ALL));
+    bool letters = t && (t->kind == TOPIC_DLQ || t->kind == TOPIC_TIER);
+    bool events = t && t->kind == TOPIC_EVENTS;
+    bool wanted = (letters && w->which != WALK_EVENTS) || (events && w->which != WALK_LETTERS);
     return wanted ? t->name : NULL;
 }
 
@@ -323,6 +332,11 @@ bool topic_walk_begin(struct topic_walk *w, int64_t where, struct err *err)
     at = rd_kafka_topic_partition_list_copy(where == RD_KAFKA_OFFSET_END ? high : low);
     if (w->resume && !restore(at, w->resume, low, high, err))
         return false;
+    int64_t *first_ms = calloc((size_t)low->cnt + 1, sizeof *first_ms);
+    if (!first_ms)
+        return err_set(err, ERR_NO_MEMORY, "partitions");
+    free(w->first_ms);
+    w->first_ms = first_ms;
     list_cleanup(&w->begin);
     list_cleanup(&w->at);
     list_cleanup(&w->ends);
@@ -370,12 +384,16 @@ char *topic_walk_positions(const struct topic_walk *w)
     return text;
 }
 
-bool topic_walk_began_whole(const struct topic_walk *w, const char *topic)
+int64_t topic_walk_since(const struct topic_walk *w, const char *topic)
 {
-    for (int i = 0; i < w->begin->cnt; i++)
-        if (!strcmp(w->begin->elems[i].topic, topic) && w->begin->elems[i].offset > 0)
-            return false;
-    return true;
+    int64_t since = 0;
+    for (int i = 0; i < w->begin->cnt; i++) {
+        if (strcmp(w->begin->elems[i].topic, topic) != 0 || w->begin->elems[i].offset == 0)
+            continue;
+        int64_t from = w->first_ms[i] ? w->first_ms[i] + HOUR_MS : INT64_MAX;
+        since = from > since ? from : since;
+    }
+    return since;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -401,6 +419,9 @@ static bool take_record(struct topic_walk *w, const rd_kafka_message_t *m, struc
     at->offset = m->offset + 1;
     if (!ours)
         return true;
+    int64_t *first_ms = at - w->at->elems < w->begin->cnt ? &w->first_ms[at - w->at->elems] : NULL;
+    if (first_ms && !*first_ms)
+        *first_ms = out[*n].at_ms;
     out[*n].topic = topic_walk_topic(w, at->topic);
     ++*n;
     return true;

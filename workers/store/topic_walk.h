@@ -31,7 +31,7 @@ must_check bool published_read(struct published *p, const rd_kafka_message_t *m,
 void identity_hex(const uint8_t identity[static 16], char out[static 33]);
 must_check bool identity_parse(const char *hex, uint8_t out[static 16]);
 
-enum walk_topics { WALK_ALL, WALK_LETTERS /* all but drawbridge.events */ };
+enum walk_topics { WALK_ALL, WALK_EVENTS, WALK_LETTERS /* all but drawbridge.events */ };
 
 struct topic_walk;
 
@@ -54,10 +54,14 @@ must_check bool topic_walk_aim(struct topic_walk *w, struct err *err);
  * clears and frees it; *whole: the aim is reached. KAFKA_POSITION: the log lost what comes next. */
 must_check bool topic_walk_read(struct topic_walk *w, int64_t ms, size_t most,
                                 struct published **out, size_t *n, bool *whole, struct err *err);
+/* Its client, for whoever asks the same brokers something else; in the walk's thread. */
+rd_kafka_t *topic_walk_handle(const struct topic_walk *w);
 /* Where the topics ended at the aim (or began, before the first one), as JSON: {"topic/0": 17}.
  * NULL without memory; json_text_free gives it back. On the loop's thread. */
 char *topic_walk_positions(const struct topic_walk *w);
-/* Where the log of a topic begins later than at 0, older records are gone. */
-bool topic_walk_began_whole(const struct topic_walk *w, const char *topic);
+/* From when on the topic must have what the ledger has, of what was read from the beginning: 0, but
+ * where the first records of a partition are gone an hour after what it begins with, and
+ * INT64_MAX where such a one is empty, or was not read yet. */
+int64_t topic_walk_since(const struct topic_walk *w, const char *topic);
 /* The declaration's spelling of a topic that is walked; NULL: it is not. */
 const char *topic_walk_topic(const struct topic_walk *w, const char *name);

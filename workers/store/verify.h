@@ -18,7 +18,7 @@ enum verify_scope {
     VERIFY_SAMPLE,    /* (bytes): rows that stay; about so much of a table at random, 0: all */
     VERIFY_LEDGER,    /* (consumer[], shard[], after[], upto[]): rows of the ledger, in windows */
     VERIFY_ALL,       /* as STATE, but walks the whole ledger: only when asked for */
-    VERIFY_POSITIONS, /* Kafka's offsets against the shards': drawbridge verify asks the brokers */
+    VERIFY_POSITIONS, /* Kafka's offsets against the shards' (store/log_positions.h) */
     VERIFY_TOPIC,     /* drawbridge.events against the ledger: the same; and all the time what is
                          new on it, by the reconciler */
     VERIFY_LETTERS,   /* dead-letter topics and tiers against the ledger: as TOPIC */

@@ -11,20 +11,29 @@ enum {
     READ_MS = 2000,
     READ_MOST = 5000,
     STALL_MS = 20000,
-    WINDOW_ROWS = 20000,
+    WINDOW_ROWS = 2000, /* of each shard */
     ASK_MOST = 500,
-    COLUMNS_MAX = 5
+    COLUMNS_MAX = 5,
+    SUBJECTS = 1 << 20,
+    FORGET = 200000, /* records that were met on both sides; then they are forgotten */
+    FINDINGS_MAX = 100,
+    TELL_EVERY_MS = 2000,
+    HOUR_MS = 3600000
 };
 
-/* The topics and the ledger, side by side. */
+/* The topics and the ledger, side by side: of both so much is read in turns that little waits for
+ * the other, so that memory does not grow with the topics. */
 struct comparison {
+    struct cli *cli;
     struct db *db;
+    enum walk_topics which;
     struct topic_walk *walk;
     struct topic_match *match;
     struct verify_shard *shards;
     int64_t *upto;
     size_t n;
     json_t *rows; /* what is found */
+    int64_t read, told_ms, heard_ms;
 };
 
 static void comparison_done(struct comparison *c)
@@ -40,6 +49,8 @@ static void comparison_done(struct comparison *c)
 static void finding(struct comparison *c, const struct published *p, const char *detail)
 {
     char identity[33];
+    if (json_array_size(c->rows) >= FINDINGS_MAX)
+        return;
     identity_hex(p->identity, identity);
     json_array_append_new(c->rows, json_pack("{s:s, s:s, s:s}", "subject",
                                              *p->subject ? p->subject : p->topic, "identity",
@@ -85,37 +96,47 @@ static bool take_marks(struct comparison *c, struct err *err)
     return true;
 }
 
-static bool read_piece(struct comparison *c, size_t *n, bool *whole, struct err *err)
+static int64_t now_ms(void)
+{
+    return clock_mono_now_us() / 1000;
+}
+
+static void progress(struct comparison *c)
+{
+    if (now_ms() - c->told_ms < TELL_EVERY_MS)
+        return;
+    c->told_ms = now_ms();
+    out_line(&c->cli->say, STYLE_DIM, "%s: %lld records read",
+             c->which == WALK_EVENTS ? "kafka.events" : "kafka.letters", (long long)c->read);
+}
+
+static bool read_topics(struct comparison *c, bool *whole, struct err *err)
 {
     struct published *list = NULL;
-    if (!topic_walk_read(c->walk, READ_MS, READ_MOST, &list, n, whole, err))
+    size_t n = 0;
+    if (!topic_walk_read(c->walk, READ_MS, READ_MOST, &list, &n, whole, err))
         return false;
     bool ok = true;
-    for (size_t i = 0; i < *n; i++) {
-        ok = ok && topic_match_seen(c->match, &list[i], 0);
+    for (size_t i = 0; i < n; i++) {
+        ok = ok && topic_match_seen(c->match, &list[i], now_ms());
         published_clear(&list[i]);
     }
     free(list);
+    c->read += (int64_t)n;
+    if (n || *whole)
+        c->heard_ms = now_ms();
+    progress(c);
+    if (now_ms() - c->heard_ms > STALL_MS)
+        return err_set(err, ERR_KAFKA_FAILED, "no record for %d s before the topics' ends",
+                       STALL_MS / 1000);
     return ok || err_set(err, ERR_NO_MEMORY, "records");
 }
 
-static bool read_topics(struct comparison *c, struct err *err)
+/* Its record is gone with the beginning of the topic. */
+static bool is_too_old(const struct comparison *c, const struct published *p)
 {
-    bool whole = false;
-    int64_t heard_us = clock_mono_now_us();
-    if (!topic_walk_begin(c->walk, RD_KAFKA_OFFSET_BEGINNING, err) || !topic_walk_aim(c->walk, err))
-        return false;
-    while (!whole) {
-        size_t n = 0;
-        if (!read_piece(c, &n, &whole, err))
-            return false;
-        if (n)
-            heard_us = clock_mono_now_us();
-        if (!whole && clock_mono_now_us() - heard_us > STALL_MS * 1000LL)
-            return err_set(err, ERR_KAFKA_FAILED, "no record for %d s before the topics' ends",
-                           STALL_MS / 1000);
-    }
-    return true;
+    int64_t since = topic_walk_since(c->walk, p->topic);
+    return since != INT64_MAX && p->at_ms < since - (int64_t)2 * HOUR_MS;
 }
 
 static bool take_row(struct comparison *c, const json_t *row, struct err *err)
@@ -124,11 +145,13 @@ static bool take_row(struct comparison *c, const json_t *row, struct err *err)
     struct published p = {.topic = topic_walk_topic(c->walk, text(row, "topic")),
                           .sequence = number(row, "sequence")};
     snprintf(at.consumer, sizeof at.consumer, "%s", text(row, "consumer"));
-    if (!p.topic || !identity_parse(text(row, "identity"), p.identity))
+    const char *at_text = text(row, "at");
+    if (!p.topic || !identity_parse(text(row, "identity"), p.identity) ||
+        !clock_parse(at_text, strlen(at_text), &p.at_ms) || is_too_old(c, &p))
         return true;
     if (!published_name(&p, text(row, "ce_id"), text(row, "subject")))
         return err_set(err, ERR_NO_MEMORY, "rows");
-    bool ok = topic_match_kept(c->match, &p, &at, 0);
+    bool ok = topic_match_kept(c->match, &p, &at, now_ms());
     published_clear(&p);
     return ok || err_set(err, ERR_NO_MEMORY, "rows");
 }
@@ -136,10 +159,10 @@ static bool take_row(struct comparison *c, const json_t *row, struct err *err)
 /* Rows for n things, each a place in `columns` arrays: cell writes the k-th of the i-th. */
 static json_t *rows_for(struct comparison *c, enum sql_id id, int columns, size_t n,
                         void (*cell)(struct buf *out, int k, size_t i, const void *of),
-                        const void *of, const char *last, struct err *err)
+                        const void *of, const char *const *last, struct err *err)
 {
     struct buf column[COLUMNS_MAX];
-    const char *params[COLUMNS_MAX + 1] = {0};
+    const char *params[COLUMNS_MAX + 2] = {0};
     json_t *rows = NULL;
     bool ok = true;
     for (int k = 0; k < columns; k++) {
@@ -152,7 +175,8 @@ static json_t *rows_for(struct comparison *c, enum sql_id id, int columns, size_
         ok = ok && buf_ok(&column[k]);
         params[k] = (char *)column[k].p;
     }
-    params[columns] = last;
+    for (int k = 0; last && k < 2; k++)
+        params[columns + k] = last[k];
     if (ok)
         rows = db_rows(c->db, id, params, err);
     else
@@ -172,42 +196,60 @@ static void put_window(struct buf *out, int k, size_t i, const void *of)
         buf_printf(out, "%" PRId64, k == 1 ? s->n : k == 2 ? s->done : c->upto[i]);
 }
 
-static bool read_ledger(struct comparison *c, struct err *err)
+/* The next window; *left: there may be another one. */
+static bool read_ledger(struct comparison *c, bool *left, struct err *err)
 {
-    while (verify_window(c->shards, c->n, WINDOW_ROWS, c->upto)) {
-        auto_json json_t *rows = rows_for(c, SQL_VERIFY_SENT, 4, c->n, put_window, c, "true", err);
-        size_t i;
-        json_t *row;
-        if (!rows)
+    const char *const kinds[] = {c->which == WALK_EVENTS ? "true" : "false",
+                                 c->which == WALK_LETTERS ? "true" : "false"};
+    if (!(*left = verify_window(c->shards, c->n, WINDOW_ROWS, c->upto)))
+        return true;
+    auto_json json_t *rows = rows_for(c, SQL_VERIFY_SENT, 4, c->n, put_window, c, kinds, err);
+    size_t i;
+    json_t *row;
+    if (!rows)
+        return false;
+    json_array_foreach(rows, i, row)
+    {
+        if (!take_row(c, row, err))
             return false;
-        json_array_foreach(rows, i, row)
-        {
-            if (!take_row(c, row, err))
-                return false;
-        }
-        for (i = 0; i < c->n; i++)
-            c->shards[i].done = c->upto[i];
     }
+    for (i = 0; i < c->n; i++)
+        c->shards[i].done = c->upto[i];
     return true;
 }
 
-/* A topic whose beginning is gone holds less than the ledger. */
+static bool forget(struct comparison *c, struct err *err)
+{
+    size_t waiting = topic_match_waiting(c->match, true) + topic_match_waiting(c->match, false);
+    return topic_match_count(c->match) - waiting < FORGET ||
+           topic_match_forget(c->match, now_ms() + 1) || err_set(err, ERR_NO_MEMORY, "records");
+}
+
+static bool read_both(struct comparison *c, struct err *err)
+{
+    bool whole = false, left = true, ok = true;
+    c->heard_ms = now_ms();
+    if (!topic_walk_begin(c->walk, RD_KAFKA_OFFSET_BEGINNING, err) || !topic_walk_aim(c->walk, err))
+        return false;
+    while (ok && (left || !whole)) {
+        bool ledger = whole || (left && topic_match_waiting(c->match, true) >
+                                            topic_match_waiting(c->match, false));
+        ok = ledger ? read_ledger(c, &left, err) : read_topics(c, &whole, err);
+        ok = ok && forget(c, err);
+    }
+    return ok;
+}
+
 static void tell_missing(struct comparison *c)
 {
     struct match_alone alone[32];
-    size_t n;
-    while ((n = topic_match_alone(c->match, false, INT64_MAX, alone, LEN(alone))))
+    size_t n, from = 0;
+    while ((n = topic_match_alone(c->match, false, INT64_MAX, &from, alone, LEN(alone))))
         for (size_t i = 0; i < n; i++) {
-            char detail[400];
-            uint8_t identity[16];
-            snprintf(detail, sizeof detail,
-                     "row %" PRId64 " is published by the mark of %s/%d and not on %s",
-                     alone[i].row.seq, alone[i].row.consumer, alone[i].row.shard,
-                     alone[i].p->topic);
-            if (topic_walk_began_whole(c->walk, alone[i].p->topic))
+            char detail[MATCH_DETAIL];
+            match_missing(&alone[i], detail);
+            if (alone[i].p->at_ms >= topic_walk_since(c->walk, alone[i].p->topic))
                 finding(c, alone[i].p, detail);
-            memcpy(identity, alone[i].p->identity, sizeof identity);
-            topic_match_settle(c->match, identity);
         }
 }
 
@@ -219,48 +261,47 @@ static void put_alone(struct buf *out, int k, size_t i, const void *of)
     clock_format(p->at_ms, at);
     if (k == 1)
         buf_printf(out, "%d", (int)p->partition);
-    else /* letters are found by what they hold, whatever id they bear */
-        buf_printf(out, "\"%s\"", k == 0 ? p->topic : k == 2 ? "" : k == 3 ? at : hex);
+    else if (k == 2) /* letters are found by what they hold, whatever id they bear */
+        db_array_item(out, p->sequence ? p->id : "");
+    else
+        buf_printf(out, "\"%s\"", k == 0 ? p->topic : k == 3 ? at : hex);
 }
 
 /* Behind the marks of the cut, or of days that the ledger has dropped; or of nobody. */
 static bool tell_foreign(struct comparison *c, struct err *err)
 {
     struct match_alone alone[ASK_MOST];
-    size_t n, i;
+    size_t n, i, from = 0;
     json_t *row;
-    while ((n = topic_match_alone(c->match, true, INT64_MAX, alone, LEN(alone)))) {
+    while ((n = topic_match_alone(c->match, true, INT64_MAX, &from, alone, LEN(alone)))) {
         auto_json json_t *rows =
             rows_for(c, SQL_VERIFY_SENT_FIND, 5, n, put_alone, alone, NULL, err);
         if (!rows || json_array_size(rows) != n)
             return err->code ? false : err_set(err, ERR_INTERNAL, "records without an answer");
         json_array_foreach(rows, i, row)
         {
-            const struct published *p = alone[i].p;
-            char detail[400];
-            uint8_t identity[16];
-            snprintf(detail, sizeof detail, "%.100s is on %s (%d/%" PRId64 ") and in no ledger",
-                     *p->id ? p->id : "a record", p->topic, (int)p->partition, p->offset);
-            if (!*text(row, "consumer") && !json_is_true(json_object_get(row, "gone")))
-                finding(c, p, detail);
-            memcpy(identity, p->identity, sizeof identity);
-            topic_match_settle(c->match, identity);
+            char detail[MATCH_DETAIL];
+            if (match_foreign(alone[i].p, json_is_true(json_object_get(row, "gone")),
+                              *text(row, "consumer"), json_is_true(json_object_get(row, "same")),
+                              detail))
+                finding(c, alone[i].p, detail);
         }
     }
     return true;
 }
 
-json_t *verify_letters(struct cli *cli, struct db *db, struct err *err)
+json_t *verify_topics(struct cli *cli, struct db *db, enum walk_topics which, struct err *err)
 {
-    auto_comparison struct comparison c = {.db = db, .rows = json_array()};
+    auto_comparison struct comparison c = {
+        .cli = cli, .db = db, .which = which, .rows = json_array(), .told_ms = now_ms()};
     struct match_ops ops = {.wrong = on_wrong, .arg = &c};
-    c.match = topic_match_new(&ops);
+    c.match = topic_match_new(&ops, SUBJECTS);
     if (!c.match || !c.rows) {
         (void)err_set(err, ERR_NO_MEMORY, "topics");
         return NULL;
     }
-    if (!(c.walk = topic_walk_new(&cli->conf, WALK_LETTERS, err)) || !take_marks(&c, err) ||
-        !read_topics(&c, err) || !read_ledger(&c, err))
+    if (!(c.walk = topic_walk_new(&cli->conf, which, err)) || !take_marks(&c, err) ||
+        !read_both(&c, err))
         return NULL;
     tell_missing(&c);
     return tell_foreign(&c, err) ? take(c.rows) : NULL;
