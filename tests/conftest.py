@@ -91,13 +91,15 @@ def rough_stack():
         yield rough
 
 
-@pytest.fixture(scope="session")
-def the_client(stack):
-    """At the very end everything that was sent and seen has to add up."""
+def what_adds_up(stack):
+    """A client; at the end of its scope everything that was sent and seen has to add up."""
     client = stack.client()
     yield client
     client.verify()
-    check(stack, client.sent, client.reused, timeout=30)
+    check(stack, client.sent, client.reused)
+
+
+the_client = pytest.fixture(scope="session", name="the_client")(what_adds_up)
 
 
 @pytest.fixture

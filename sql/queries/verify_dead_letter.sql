@@ -3,7 +3,9 @@
 WITH sent AS (
     SELECT l.consumer, l.shard, l.at, min(l.seq) AS first, max(l.seq) AS last
     FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) AS w (consumer, shard, after, upto)
-    JOIN ledger l ON l.consumer = w.consumer AND l.shard = w.shard AND l.seq > w.after AND l.seq <= w.upto
+    -- OFFSET: window by window, by its index; a join could as well read the whole ledger for each.
+    CROSS JOIN LATERAL (SELECT * FROM ledger l WHERE l.consumer = w.consumer AND l.shard = w.shard AND l.seq > w.after
+                        AND l.seq <= w.upto OFFSET 0) l
     WHERE l.topic = 'drawbridge.' || l.consumer || '.dlq' GROUP BY 1, 2, 3),
 kept AS (
     SELECT s.*, (SELECT count(*) FROM dead_letter d WHERE d.consumer = s.consumer AND d.shard = s.shard

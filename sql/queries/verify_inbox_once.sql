@@ -7,7 +7,9 @@ SELECT l.subject, format('%s/%s/%s', l.consumer, l.shard, l.seq) AS identity,
             ELSE format('event %s says %s, but the command was ended by %s/%s/%s', l.ce_id, l.outcome, i.consumer,
                         i.shard, coalesce(i.event_seq::text, 'nothing')) END AS detail
 FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) AS w (consumer, shard, after, upto)
-JOIN ledger l ON l.consumer = w.consumer AND l.shard = w.shard AND l.seq > w.after AND l.seq <= w.upto
+-- OFFSET: window by window, by its index; a join could as well read the whole ledger for each.
+CROSS JOIN LATERAL (SELECT * FROM ledger l WHERE l.consumer = w.consumer AND l.shard = w.shard AND l.seq > w.after
+                    AND l.seq <= w.upto OFFSET 0) l
 JOIN inbox i ON i.digest = l.command
 WHERE l.outcome IS NOT NULL AND l.outcome <> 'dead'
   AND ((i.consumer, i.shard, i.event_seq) IS DISTINCT FROM (l.consumer, l.shard, l.seq)

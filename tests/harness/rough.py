@@ -6,9 +6,8 @@ They stand in place of the fixtures of the same names in tests/conftest.py.
 """
 import pytest
 
-from conftest import leave_no_session
+from conftest import leave_no_session, what_adds_up
 
-from . import check
 from .stack import WORKERS
 
 
@@ -17,13 +16,7 @@ def stack(rough_stack):
     return rough_stack
 
 
-@pytest.fixture(scope="module")
-def the_client(stack):
-    """At the end of the file everything that was sent and seen has to add up."""
-    client = stack.client()
-    yield client
-    client.verify()
-    check(stack, client.sent, client.reused)
+the_client = pytest.fixture(scope="module", name="the_client")(what_adds_up)
 
 
 @pytest.fixture
