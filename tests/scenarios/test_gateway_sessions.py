@@ -1,42 +1,13 @@
 """Sessions over HTTP on the real stack, asked by a client of Python's own (V-16…V-18, V-S6)."""
 import concurrent.futures
-import http.client
 import json
 import urllib.parse
 
 import pytest
 
 from harness import until
+from harness.caller import Caller, token_of
 from harness.client import new_id
-
-
-class Caller:
-    """One who asks, with one token; every answer is checked for what all answers have."""
-
-    def __init__(self, url, token=None):
-        self.url, self.token = urllib.parse.urlsplit(url), token
-
-    def __call__(self, method, path, body=None, **headers):
-        connection = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=50)
-        fields = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.token:
-            fields.setdefault("Authorization", "Bearer " + self.token)
-        if body is not None:
-            fields.setdefault("Content-Type", "application/json")
-            body = json.dumps(body)
-        try:
-            connection.request(method, path, body=body, headers=fields)
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        assert answer.headers["X-Correlation-Id"]
-        assert answer.headers["Cache-Control"] == "no-store"
-        document = json.loads(text) if text else None
-        if answer.status >= 400:
-            assert answer.headers["Content-Type"] == "application/problem+json"
-            assert document["status"] == answer.status and document["hint"]
-        return answer.status, document, answer.headers
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +22,7 @@ def caller(stack, url):
     """A function that makes a token with these scopes and returns who asks with it."""
 
     def make(owner, *scopes):
-        words = [w for s in scopes for w in ("--scope", s)]
-        made = stack.cli("token", "create", owner, "t-" + new_id()[:8], *words, "--json")
-        assert made.returncode == 0, made.stderr
-        return Caller(url, json.loads(made.stdout)["token"])
+        return Caller(url, token_of(stack, owner, *scopes))
 
     return make
 

@@ -1,10 +1,12 @@
 #include "gateway/access.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "gateway/gateway.h"
 #include "gateway/net.h"
+#include "gateway/rate.h"
 #include "gateway/reader.h"
 
 #include "core/json_value.h"
@@ -12,10 +14,17 @@
 #include "core/uuid.h"
 #include "store/token_check.h"
 
+enum {
+    RATE_SLOTS = 1 << 16,
+    FRESH_US = 700000, /* what was read longer ago may be revoked since (T-05: within a second) */
+    ASKS_MAX = 3
+};
+
 struct access {
     struct gateway *gateway;
     struct sealer *sealer;
     struct peppers *peppers;
+    struct rates *rates;
 };
 
 struct access *access_new(struct gateway *g, struct err *err)
@@ -26,6 +35,9 @@ struct access *access_new(struct gateway *g, struct err *err)
         return NULL;
     }
     a->gateway = g;
+    a->rates = rates_new(RATE_SLOTS, err);
+    if (!a->rates)
+        return NULL;
     a->sealer = sealer_open(g->conf.master_key_file, err);
     a->peppers = a->sealer ? peppers_new(err) : NULL;
     return a->peppers ? a : NULL; /* without, the process ends */
@@ -60,6 +72,78 @@ void access_refresh(struct access *a)
     pg_sync(pg, on_peppers_done, a);
 }
 
+/* ---- how often (T-14) ---- */
+
+/* Of IPv6 the network: whoever has one address there has 2^64. */
+static void rate_key(const struct request *r, char out[static 46])
+{
+    struct net_address a;
+    snprintf(out, 46, "%s", r->address);
+    if (!net_address_parse(out, strlen(out), &a) || a.bits != 128)
+        return;
+    memset(a.bytes + 8, 0, 8);
+    net_address_text(&a, out);
+}
+
+static struct rate per_second(int64_t n)
+{
+    return (struct rate){.per_second = (double)n, .burst = 2 * (double)n};
+}
+
+static struct rate per_minute(int64_t n)
+{
+    return (struct rate){.per_second = (double)n / 60, .burst = (double)n};
+}
+
+/* False, and answered, when there is something to wait for. */
+static bool in_time(struct request *r, int wait_s, const char *whose)
+{
+    char seconds[16];
+    if (!wait_s)
+        return true;
+    metric_add(METRIC_HTTP_DENIED, "rate", 1);
+    snprintf(seconds, sizeof seconds, "%d", wait_s);
+    request_set(r, "Retry-After", seconds);
+    return request_fail(r, HTTP_RATE, "too many requests %s", whose);
+}
+
+static bool address_in_time(struct request *r)
+{
+    const struct conf *c = &r->gateway->conf;
+    struct rates *rates = r->gateway->access->rates;
+    char key[46];
+    rate_key(r, key);
+    if (r->route->rate == RATE_PROBE)
+        return true;
+    return in_time(
+               r,
+               rate_take(rates, "address", key, per_second(c->gateway_rate_address), r->begun_us),
+               "from this address") &&
+           (!strcmp(r->route->scope, "public") ||
+            in_time(r,
+                    rate_look(rates, "failures", key, per_minute(c->gateway_rate_failures),
+                              r->begun_us),
+                    "without a good credential from this address"));
+}
+
+static bool token_in_time(struct request *r)
+{
+    const struct principal *p = r->principal;
+    return in_time(r,
+                   rate_take(r->gateway->access->rates, p->token ? "token" : "key",
+                             p->token ? p->token : p->owner,
+                             per_second(r->gateway->conf.gateway_rate_token), r->begun_us),
+                   "with this credential");
+}
+
+static void count_failure(struct request *r)
+{
+    char key[46];
+    rate_key(r, key);
+    (void)rate_take(r->gateway->access->rates, "failures", key,
+                    per_minute(r->gateway->conf.gateway_rate_failures), clock_mono_now_us());
+}
+
 /* ---- who asks ---- */
 
 bool principal_may_act_for(const struct principal *p, const char *user)
@@ -77,12 +161,15 @@ struct look_up {
     struct request *r;
     struct credential credential;
     struct token_found found;
+    int64_t asked_us;
+    int asks;
     bool failed;
 };
 
 static void refuse(struct request *r, const char *why)
 {
     metric_add(METRIC_HTTP_DENIED, why, 1);
+    count_failure(r);
     r->facts[1] = KV_STR("denied", why);
     request_set(r, "WWW-Authenticate", "Bearer realm=\"drawbridge\"");
     (void)request_fail(r, HTTP_UNAUTHENTICATED, "%s", "the request has no good credential");
@@ -138,7 +225,7 @@ static void admit(struct request *r, const struct token_found *found)
                              scope_parse(r->route->scope, strlen(r->route->scope)))) {
         metric_add(METRIC_HTTP_DENIED, "scope", 1);
         (void)request_fail(r, HTTP_FORBIDDEN, "the token lacks the scope %s", r->route->scope);
-    } else {
+    } else if (token_in_time(r)) {
         r->facts[1] = KV_STR("owner", r->principal->owner);
         r->facts[2] = KV_STR("token", r->principal->token);
         r->stage = STAGE_BODY;
@@ -152,19 +239,31 @@ static void on_row(void *arg, const PGresult *rows)
     l->failed = !token_check_read(rows, l->r->arena, &l->found);
 }
 
+static void unasked(struct request *r)
+{
+    request_set(r, "Retry-After", "2");
+    (void)request_fail(r, HTTP_UNAVAILABLE, "who asks cannot be looked up for the moment");
+}
+
+static void ask(struct look_up *l);
+
 static void on_looked_up(void *arg, const struct pg_failure *failure)
 {
     struct look_up *l = arg;
     struct request *r = l->r;
     struct gateway *g = r->gateway;
+    bool stale = clock_mono_now_us() - l->asked_us > FRESH_US;
+    if (!failure && stale && l->asks < ASKS_MAX) {
+        ask(l);
+        return;
+    }
     enum token_verdict verdict =
         token_check(&l->found, &l->credential, g->access->peppers, clock_ms(g->clock), NULL);
     credential_wipe(&l->credential);
-    if (failure || l->failed) {
+    if (failure || l->failed || stale) {
         if (failure)
             log_warn(&r->cx, "access.unasked", KV_ERR(&failure->err));
-        request_set(r, "Retry-After", "2");
-        (void)request_fail(r, HTTP_UNAVAILABLE, "who asks cannot be looked up for the moment");
+        unasked(r);
     } else if (verdict != TOKEN_GOOD) {
         refuse(r, token_verdict_name(verdict));
     } else {
@@ -186,25 +285,40 @@ static const char *credential_of(const struct request *r, size_t *n)
     return bearer ? bearer : "";
 }
 
-static void look_up(struct request *r)
+static void ask(struct look_up *l)
 {
-    size_t n;
-    const char *text = credential_of(r, &n);
+    struct request *r = l->r;
     struct pg *pg = reader_pg(r->gateway->reader);
-    struct look_up *l = arena_get(r->arena, sizeof *l);
-    if (!pg || !l) {
-        request_set(r, "Retry-After", "2");
-        (void)request_fail(r, HTTP_UNAVAILABLE, "who asks cannot be looked up for the moment");
+    if (!pg) {
+        credential_wipe(&l->credential);
+        unasked(r);
         return;
     }
-    l->r = r;
-    credential_read(text, n, &l->credential);
+    l->asks++;
+    l->asked_us = clock_mono_now_us();
+    l->found = (struct token_found){0};
     token_check_ask(pg, r->gateway->access->peppers, &l->credential, on_row, l);
     pg_sync(pg, on_looked_up, l);
 }
 
+static void look_up(struct request *r)
+{
+    size_t n;
+    const char *text = credential_of(r, &n);
+    struct look_up *l = arena_get(r->arena, sizeof *l);
+    if (!l) {
+        unasked(r);
+        return;
+    }
+    l->r = r;
+    credential_read(text, n, &l->credential);
+    ask(l);
+}
+
 void access_check(struct request *r)
 {
+    if (!address_in_time(r))
+        return;
     if (strcmp(r->route->scope, "public") != 0) {
         look_up(r);
         return;

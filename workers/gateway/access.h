@@ -1,7 +1,14 @@
 /* access — who asks, and may they? The one way into every route that is not public (T-04, T-06).
  *
  * All refusals of a credential are one answer, 401, told after the same work: parse, one look-up,
- * HMAC over what was found or a dummy, one comparison. Which it was goes to the log only. */
+ * HMAC over what was found or a dummy, one comparison. Which it was goes to the log only.
+ *
+ * Nothing is cached: every request asks the database, in one query. What was read longer ago than
+ * 0.7 s when it arrives is not believed and asked for again (at most three times, then 503), so
+ * that a revocation holds everywhere within a second, also with the database slow (T-05).
+ *
+ * Limits of rate (T-14): per address before anything is looked up, also for those that come
+ * without a good credential; per token when it is known. 429 with Retry-After. */
 #pragma once
 
 #include "gateway/request.h"

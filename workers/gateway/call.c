@@ -188,9 +188,8 @@ static struct waiter *wait_for(struct calling *c)
 {
     struct request *r = c->r;
     struct gateway *g = r->gateway;
-    c->waiter =
-        waiter_add(g->waiters, c->message.command.id, c->message.command.digest,
-                   g->draining ? 0 : wanted_wait(r, c->call.wait_ms), on_outcome, c);
+    c->waiter = waiter_add(g->waiters, c->message.command.id, c->message.command.digest,
+                           g->draining ? 0 : wanted_wait(r, c->call.wait_ms), on_outcome, c);
     if (!c->waiter) {
         (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
         forget(c);
