@@ -446,7 +446,8 @@ def test_many_readers_some_stalled_cost_bounded_memory_and_the_others_are_served
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
     stack.start("gateway-crowd", worker="gateway", env={
-        "DRAWBRIDGE_GATEWAY_STREAM_STALL": "10s", "DRAWBRIDGE_GATEWAY_STREAM_HEARTBEAT": "2s"})
+        "DRAWBRIDGE_GATEWAY_STREAM_STALL": "10s", "DRAWBRIDGE_GATEWAY_STREAM_HEARTBEAT": "2s",
+        "DRAWBRIDGE_GATEWAY_RATE_TOKEN": "100000", "DRAWBRIDGE_GATEWAY_RATE_ADDRESS": "100000"})
     worker, url = stack.workers["gateway-crowd"], stack.gateway_url("gateway-crowd")
     text = token("audit:read")[0]
     crowd, stalled = None, []

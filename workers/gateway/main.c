@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 
 #include "gateway/access.h"
+#include "gateway/openapi.h"
 #include "gateway/overview.h"
 #include "gateway/publish.h"
 #include "gateway/reader.h"
@@ -12,6 +13,7 @@
 
 #include "core/http_probe.h"
 #include "core/json_memory.h"
+#include "core/json_value.h"
 #include "core/schema.h"
 #include "core/secret.h"
 #include "core/watchdog.h"
@@ -180,6 +182,12 @@ static int run(struct gateway *g)
     return 1;
 }
 
+static int print_openapi(void)
+{
+    auto_json json_t *doc = openapi_document();
+    return !doc || json_dumpf(doc, stdout, JSON_INDENT(2)) || putchar('\n') == EOF;
+}
+
 static int usage(void)
 {
     auto_buf struct buf out;
@@ -187,7 +195,7 @@ static int usage(void)
     buf_printf(&out,
                "drawbridge-gateway %s: the HTTP edge\n\n"
                "usage: drawbridge-gateway [--config FILE] [--KEY=VALUE ...]\n"
-               "       drawbridge-gateway --help | --version\n\n"
+               "       drawbridge-gateway --help | --version | --openapi\n\n"
                "Settings, in order of precedence: flag, environment (DRAWBRIDGE_KEY), --config "
                "FILE,\n/etc/drawbridge/drawbridge.ini, default.\n\n",
                DRAWBRIDGE_VERSION);
@@ -221,6 +229,8 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[1], "--help"))
         return usage();
+    if (argc == 2 && !strcmp(argv[1], "--openapi"))
+        return print_openapi();
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         printf("drawbridge-gateway %s\n", DRAWBRIDGE_VERSION);
         return 0;

@@ -8,7 +8,7 @@
 #include "core/json_value.h"
 #include "core/uuid.h"
 
-enum { OID_INT2 = 21, OID_JSON = 114, OID_FLOAT8 = 701, OID_VARCHAR = 1043, HEX_BYTES_MAX = 64 };
+enum { OID_INT2 = 21, OID_JSON = 114, OID_FLOAT8 = 701, OID_VARCHAR = 1043, HEX_BYTES_MAX = 512 };
 
 static json_t *time_of(const PGresult *r, int row, int col)
 {

@@ -224,6 +224,8 @@ static enum MHD_Result queue_answer(struct request *r)
 static bool wants(const char *accept, const char *type)
 {
     size_t slash = strcspn(type, "/");
+    if (!strcmp(type, "*/*"))
+        return true;
     while (accept && *accept) {
         accept += strspn(accept, ", \t");
         size_t n = strcspn(accept, ",; \t"), all = strcspn(accept, ",");

@@ -20,6 +20,19 @@ static void unavailable(struct request *r, const struct err *err)
     (void)request_fail(r, HTTP_UNAVAILABLE, "the database cannot be asked for the moment");
 }
 
+/* A cursor that is no time: the database refuses it. */
+static void unanswered(struct request *r, const struct err *err)
+{
+    struct problems problems;
+    problems_init(&problems, r->arena);
+    if (err->code != ERR_PG_DATA) {
+        unavailable(r, err);
+        return;
+    }
+    (void)problem_add(&problems, ERR_BAD_INPUT, "query cursor", "is none of ours");
+    request_fail_problems(r, &problems);
+}
+
 /* Ids are compared as text, so they are written one way. */
 static const char *canonical(struct request *r, const char *given)
 {
@@ -229,7 +242,7 @@ static void on_list(void *arg, json_t *rows, const struct err *err)
     size_t i, n = json_array_size(rows);
     if (err) {
         json_decref(body);
-        unavailable(l->r, err);
+        unanswered(l->r, err);
         return;
     }
     json_array_foreach(rows, i, row)
