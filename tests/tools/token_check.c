@@ -87,7 +87,7 @@ static void ask(struct asking *a, const char *text)
     finish(a);
     enum token_verdict v = token_check(&a->found, &a->c, a->peppers, clock_wall_ms(), &which);
     if (v == TOKEN_UNDECIDED &&
-        token_argon2id_fits(a->found.secrets[which].argon2id, a->c.secret, a->c.n))
+        token_argon2id_fits(a->found.secrets[which].argon2id, a->c.secret, a->c.n) == TOKEN_FITS)
         v = TOKEN_GOOD;
     bool wants = v == TOKEN_GOOD && token_wants_rehash(&a->found, which, a->peppers);
     if (wants && a->rehash)

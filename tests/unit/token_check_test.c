@@ -139,9 +139,10 @@ static void a_lost_pepper_leaves_it_to_argon2id(void **state)
     assert_true(token_wants_rehash(&b->found, 0, b->peppers));
     assert_true(token_argon2id(b->c.secret, b->c.n, phc, &err));
     assert_int_equal(strncmp(phc, "$argon2id$v=19$m=19456,t=2,p=1$", 31), 0);
-    assert_true(token_argon2id_fits(phc, b->c.secret, b->c.n));
+    assert_int_equal(token_argon2id_fits(phc, b->c.secret, b->c.n), TOKEN_FITS);
     b->c.secret[0] ^= 1;
-    assert_false(token_argon2id_fits(phc, b->c.secret, b->c.n));
+    assert_int_equal(token_argon2id_fits(phc, b->c.secret, b->c.n), TOKEN_DIFFERS);
+    assert_int_equal(token_argon2id_fits("$argon2id$", b->c.secret, b->c.n), TOKEN_DIFFERS);
     b->found.revoked = true;
     assert_int_equal(ask(b), TOKEN_WRONG);
 }
@@ -223,10 +224,10 @@ static void on_hash(void *arg, const struct token_hash *h, const struct err *err
     heard->hashed = true;
 }
 
-static void on_verified(void *arg, bool fits)
+static void on_verified(void *arg, enum token_fit fit)
 {
     struct heard *heard = arg;
-    heard->fits = fits;
+    heard->fits = fit == TOKEN_FITS;
     heard->verified = true;
 }
 

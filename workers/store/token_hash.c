@@ -1,5 +1,6 @@
 #include "store/token_hash.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -130,9 +131,14 @@ bool token_argon2id(const void *secret, size_t n, char out[static TOKEN_PHC], st
     return err_set(err, ERR_NO_MEMORY, "Argon2id with %d MiB", MEMLIMIT >> 20);
 }
 
-bool token_argon2id_fits(const char *phc, const void *secret, size_t n)
+/* libsodium says -1 for "no" and for "no memory" alike; errno tells them apart: EINVAL, or nothing
+ * where the string cannot be read. */
+enum token_fit token_argon2id_fits(const char *phc, const void *secret, size_t n)
 {
-    return crypto_pwhash_argon2id_str_verify(phc, secret, n) == 0;
+    errno = 0;
+    if (crypto_pwhash_argon2id_str_verify(phc, secret, n) == 0)
+        return TOKEN_FITS;
+    return errno == 0 || errno == EINVAL ? TOKEN_DIFFERS : TOKEN_FIT_UNTOLD;
 }
 
 bool token_hash_make(const struct peppers *p, const void *secret, size_t n, struct token_hash *out,
@@ -154,6 +160,7 @@ struct work {
     struct token_hash hash;
     struct err err;
     bool ok;
+    enum token_fit fit;
     char phc[TOKEN_PHC];
     token_hash_fn *hashed;
     token_verify_fn *verified;
@@ -186,8 +193,10 @@ static void work_run(uv_work_t *req)
     struct work *w = req->data;
     const void *secret = secret_view(w->secret);
     size_t n = secret_size(w->secret);
-    w->ok = w->hashed ? token_hash_make(w->peppers, secret, n, &w->hash, &w->err)
-                      : token_argon2id_fits(w->phc, secret, n);
+    if (w->hashed)
+        w->ok = token_hash_make(w->peppers, secret, n, &w->hash, &w->err);
+    else
+        w->fit = token_argon2id_fits(w->phc, secret, n);
 }
 
 static void work_over(uv_work_t *req, int status)
@@ -195,10 +204,12 @@ static void work_over(uv_work_t *req, int status)
     auto_with(work_free) struct work *w = req->data;
     if (status)
         w->ok = err_set(&w->err, ERR_NO_MEMORY, "the hash of a token: %s", uv_strerror(status));
+    if (status)
+        w->fit = TOKEN_FIT_UNTOLD;
     if (w->hashed)
         w->hashed(w->arg, w->ok ? &w->hash : NULL, w->ok ? NULL : &w->err);
     else
-        w->verified(w->arg, w->ok);
+        w->verified(w->arg, w->fit);
 }
 
 static bool work_begin(uv_loop_t *loop, struct work *w, struct err *err)

@@ -43,8 +43,14 @@ void token_hmac(const struct peppers *p, int version, const void *secret, size_t
 /* Argon2id as a PHC string: tens of milliseconds and 19 MiB, so never on the loop. */
 must_check bool token_argon2id(const void *secret, size_t n, char out[static TOKEN_PHC],
                                struct err *err);
+/* What a PHC string has to say about a secret. */
+enum token_fit {
+    TOKEN_FITS,
+    TOKEN_DIFFERS,   /* also when the string is none: somebody has written there */
+    TOKEN_FIT_UNTOLD /* no memory to find out: no reason to think ill of anybody */
+};
 /* The same work, compared in constant time. Never on the loop. */
-must_check bool token_argon2id_fits(const char *phc, const void *secret, size_t n);
+enum token_fit token_argon2id_fits(const char *phc, const void *secret, size_t n);
 
 /* What is stored of a secret. */
 struct token_hash {
@@ -64,8 +70,8 @@ typedef void token_hash_fn(void *arg, const struct token_hash *hash, const struc
 must_check bool token_hash_begin(uv_loop_t *loop, const struct peppers *p, const void *secret,
                                  size_t n, token_hash_fn *done, void *arg, struct err *err);
 
-/* fits: phc is a hash of the secret. Called from the loop. */
-typedef void token_verify_fn(void *arg, bool fits);
+/* Called from the loop. */
+typedef void token_verify_fn(void *arg, enum token_fit fit);
 /* token_argon2id_fits beside the loop: decides when a pepper is lost (TOKEN_UNDECIDED), and is
  * the background's re-check. One at a time is the caller's part (19 MiB each). */
 must_check bool token_verify_begin(uv_loop_t *loop, const char *phc, const void *secret, size_t n,
