@@ -5,5 +5,7 @@ SELECT t.id::text, t.owner, t.shard, t.name, t.description, t.status, t.prefix, 
        (SELECT string_agg(c.scope, ' ' ORDER BY c.pos) FROM token_scope c WHERE c.token_id = t.id) AS scopes,
        t.version, t.sequence, t.event_consumer, t.event_shard, t.event_seq, t.event_key
 FROM personal_access_token t
-WHERE t.id = ANY ($1::text[]::uuid[])
-   OR (t.status <> 'revoked' AND (t.owner, t.name) IN (SELECT unnest($2::text[]), unnest($3::text[])))
+WHERE t.id IN (
+    SELECT unnest($1::text[]::uuid[])
+    UNION SELECT n.id FROM unnest($2::text[], $3::text[]) AS w (owner, name)
+    JOIN personal_access_token n ON n.owner = w.owner AND n.name = w.name AND n.status <> 'revoked')

@@ -490,3 +490,31 @@ def test_a_secret_that_nobody_took_is_forgotten(client, stack):
     stack.sql(query.replace("$1", "now()").replace("$2", "100"))
     left = {str(r["id"]) for r in stack.sql("SELECT id FROM token_secret WHERE token_id = %s", token)}
     assert left == {fresh}
+
+
+@pytest.mark.parametrize("name, arguments", [
+    ("token_check", "'00000000-0000-4000-8000-000000000001'"),
+    ("token_lock", "ARRAY['00000000-0000-4000-8000-000000000001'], ARRAY['o-1'], ARRAY['n']"),
+    ("token_find", "ARRAY['00000000-0000-4000-8000-000000000001'], ARRAY['o-1'], ARRAY['n']"),
+    ("token_secret_drop", "ARRAY['00000000-0000-4000-8000-000000000001'], ARRAY[NULL], ARRAY[NULL]::timestamptz[]"),
+    ("owner_secret_drop", "ARRAY['o-1']"),
+])
+def test_among_many_tokens_none_is_searched_for(stack, name, arguments):
+    """T-04: the plans with many tokens there use indexes alone."""
+    import psycopg
+
+    query = (ROOT / f"sql/queries/{name}.sql").read_text()
+    with psycopg.connect(stack.database_url) as connection:
+        sql = connection.execute
+        sql("INSERT INTO personal_access_token SELECT gen_random_uuid(), 'o-' || i, 0, 'n', NULL, 'active', '', '',"
+            " now(), now(), NULL, NULL, NULL, 1, NULL, NULL, 1, 1 FROM generate_series(1, 20000) i")
+        sql("INSERT INTO token_scope SELECT id, 'admin', 1 FROM personal_access_token WHERE owner LIKE 'o-%'")
+        sql("INSERT INTO token_secret (id, token_id, legacy_sha256, made_at, state)"
+            " SELECT id, id, sha256(id::text::bytea), now(), 'current' FROM personal_access_token WHERE owner LIKE 'o-%'")
+        sql("ANALYZE personal_access_token, token_scope, token_secret")
+        sql("SET LOCAL plan_cache_mode = force_generic_plan")
+        sql(f"PREPARE asked AS {query}")
+        plan = "\n".join(r[0] for r in sql(f"EXPLAIN EXECUTE asked ({arguments})").fetchall())
+        connection.rollback()
+    for table in ("personal_access_token", "token_scope", "token_secret"):
+        assert f"Seq Scan on {table}" not in plan, plan

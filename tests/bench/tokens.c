@@ -1,0 +1,295 @@
+/* tokens — what `make bench` measures the check of tokens with (T-04), as the gateway does it: one
+ * loop, a few connections in pipeline mode, no cache.
+ *
+ *   tokens copy TABLE N        N rows of personal_access_token, token_scope or token_secret for
+ *                              COPY: ids and HMACs are real, the Argon2id string is one for all
+ *   tokens ask N RATE SECONDS  open loop, tokens of those N by chance: p50 p99 max of the whole
+ *                              check, from the text to the verdict, and of an empty round trip in
+ *                              the same run; ms
+ *
+ * DRAWBRIDGE_DATABASE_URL and DRAWBRIDGE_MASTER_KEY_FILE from the environment. */
+#include "core/clock.h"
+#include "core/uuid.h"
+#include "store/token_check.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONNECTIONS = 4, OWNERS = 5000, WARM_S = 2 };
+
+struct bench;
+
+struct line {
+    struct bench *bench;
+    struct pg *pg;
+};
+
+struct bench {
+    uv_loop_t loop;
+    struct line lines[CONNECTIONS];
+    size_t up, turn;
+    struct sealer *sealer;
+    struct peppers *peppers;
+    bool read;
+    /* asking */
+    uv_timer_t timer;
+    long n, rate, most, sent, ended, refused;
+    uint64_t begun_ns;
+    double *check_ms, *trip_ms; /* in the order they end */
+    long checks, trips;
+};
+
+struct asked {
+    struct bench *b;
+    uint64_t at_ns;
+    struct credential c;
+    struct token_found found;
+    struct arena *arena;
+};
+
+static void fail(const char *what, const struct err *err)
+{
+    fprintf(stderr, "tokens: %s: %s\n", what, err ? err->message : "");
+    exit(1);
+}
+
+/* The same for a number in each run. */
+static void token_of(long i, struct token_text *t)
+{
+    uint8_t both[TOKEN_ID + TOKEN_SECRET];
+    crypto_generichash(both, sizeof both, (const uint8_t *)&i, sizeof i, NULL, 0);
+    memcpy(t->id, both, TOKEN_ID);
+    memcpy(t->secret, both + TOKEN_ID, TOKEN_SECRET);
+}
+
+/* ---- the database --------------------------------------------------------------------------- */
+
+static void on_up(void *arg)
+{
+    struct line *l = arg;
+    l->bench->up++;
+}
+
+static void on_down(void *arg, const struct err *why)
+{
+    (void)arg;
+    fail("the database", why);
+}
+
+static void on_peppers(void *arg, const PGresult *r)
+{
+    struct bench *b = arg;
+    struct err err = {0};
+    if (!peppers_read(b->peppers, b->sealer, r, &err) || !peppers_newest(b->peppers))
+        fail("peppers", &err);
+}
+
+static void on_read(void *arg, const struct pg_failure *failure)
+{
+    struct bench *b = arg;
+    if (failure)
+        fail("peppers", &failure->err);
+    b->read = true;
+}
+
+static void begin(struct bench *b)
+{
+    struct err err = {0};
+    if (!secret_init(&err) ||
+        !(b->sealer = sealer_open(getenv("DRAWBRIDGE_MASTER_KEY_FILE"), &err)))
+        fail("master key", &err);
+    b->peppers = peppers_new(&err);
+    if (!b->peppers || uv_loop_init(&b->loop) != 0)
+        fail("memory", &err);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct line *l = &b->lines[i];
+        l->bench = b;
+        l->pg = pg_new(&b->loop, getenv("DRAWBRIDGE_DATABASE_URL"), "drawbridge_gateway",
+                       &(struct pg_ops){on_up, on_down, l}, &err);
+        if (!l->pg)
+            fail("the database", &err);
+    }
+    while (b->up < CONNECTIONS)
+        uv_run(&b->loop, UV_RUN_ONCE);
+    pg_query(b->lines[0].pg, SQL_TOKEN_PEPPER_LIST, NULL, on_peppers, b);
+    pg_sync(b->lines[0].pg, on_read, b);
+    while (!b->read)
+        uv_run(&b->loop, UV_RUN_ONCE);
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+static void copy_secret(const struct bench *b, const struct token_text *t, const char *id,
+                        const char *phc)
+{
+    uint8_t hmac[TOKEN_HMAC];
+    char hex[2 * TOKEN_HMAC + 1];
+    token_hmac(b->peppers, peppers_newest(b->peppers), t->secret, TOKEN_SECRET, hmac);
+    sodium_bin2hex(hex, sizeof hex, hmac, sizeof hmac);
+    printf("%s\t%s\t\\N\t\\\\x%s\t%d\t%s\t\\N\t2026-01-01Z\tcurrent\t\\N\t\\N\n", id, id, hex,
+           peppers_newest(b->peppers), phc);
+}
+
+static void copy(const struct bench *b, const char *table, long n)
+{
+    char phc[TOKEN_PHC];
+    struct err err;
+    if (!token_argon2id("shared", 6, phc, &err))
+        fail("Argon2id", &err);
+    for (long i = 0; i < n; i++) {
+        struct token_text t;
+        char id[UUID_TEXT], shown[TOKEN_TEXT_SHOWN];
+        token_of(i, &t);
+        uuid_format(t.id, id);
+        token_text_shown(t.id, shown);
+        if (!strcmp(table, "token_secret"))
+            copy_secret(b, &t, id, phc);
+        else if (!strcmp(table, "token_scope"))
+            printf("%s\tsessions:read\t1\n%s\taudit:read\t2\n", id, id);
+        else
+            printf(
+                "%s\tsvc-%ld\t%d\tjob %ld\t\\N\tactive\t%s\tbench\t2026-01-01Z\t2026-01-01Z\t\\N\t"
+                "2036-01-01Z\t\\N\t1\t\\N\t\\N\t1\t1\t\\N\t\\N\t\\N\t\\N\n",
+                id, i % OWNERS, (int)(i % 6), i, shown);
+    }
+    if (fflush(stdout) != 0)
+        fail("standard output", NULL);
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+static struct pg *next_line(struct bench *b)
+{
+    return b->lines[b->turn++ % CONNECTIONS].pg;
+}
+
+static void ended(struct asked *a, double *times, long *n, const struct pg_failure *failure)
+{
+    struct bench *b = a->b;
+    if (failure)
+        fail("a query", &failure->err);
+    if (a->at_ns - b->begun_ns > WARM_S * UINT64_C(1000000000))
+        times[(*n)++] = (double)(uv_hrtime() - a->at_ns) / 1e6;
+    b->ended++;
+    arena_free(&a->arena);
+    free(a);
+}
+
+static void on_found(void *arg, const PGresult *r)
+{
+    struct asked *a = arg;
+    if (!token_check_read(r, a->arena, &a->found))
+        fail("memory", NULL);
+}
+
+static void on_checked(void *arg, const struct pg_failure *failure)
+{
+    struct asked *a = arg;
+    struct bench *b = a->b;
+    size_t which;
+    if (token_check(&a->found, &a->c, b->peppers, clock_wall_ms(), &which) != TOKEN_GOOD)
+        b->refused++;
+    ended(a, b->check_ms, &b->checks, failure);
+}
+
+static void on_tripped(void *arg, const struct pg_failure *failure)
+{
+    struct asked *a = arg;
+    ended(a, a->b->trip_ms, &a->b->trips, failure);
+}
+
+static struct asked *asked_new(struct bench *b)
+{
+    struct asked *a = calloc(1, sizeof *a);
+    if (!a || !(a->arena = arena_new(4096, 65536)))
+        fail("memory", NULL);
+    a->b = b;
+    return a;
+}
+
+static void ask(struct bench *b)
+{
+    struct token_text t;
+    char text[TOKEN_TEXT_SIZE];
+    token_of((long)randombytes_uniform((uint32_t)b->n), &t);
+    token_text_format(&t, text);
+    struct asked *a = asked_new(b);
+    struct pg *pg = next_line(b);
+    a->at_ns = uv_hrtime();
+    credential_read(text, strlen(text), &a->c);
+    token_check_ask(pg, b->peppers, &a->c, on_found, a);
+    pg_sync(pg, on_checked, a);
+}
+
+/* Beside one in ten: what there is to a round trip in which nothing is looked up. */
+static void trip(struct bench *b)
+{
+    struct asked *a = asked_new(b);
+    struct pg *pg = next_line(b);
+    a->at_ns = uv_hrtime();
+    pg_command(pg, "SELECT 1");
+    pg_sync(pg, on_tripped, a);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct bench *b = timer->data;
+    long due = (long)((double)(uv_hrtime() - b->begun_ns) / 1e9 * (double)b->rate);
+    for (; b->sent < due && b->sent < b->most; b->sent++) {
+        ask(b);
+        if (b->sent % 10 == 9)
+            trip(b);
+    }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void tell(double *times, long n)
+{
+    if (!n)
+        fail("no samples", NULL);
+    qsort(times, (size_t)n, sizeof *times, by_size);
+    printf("%.3f %.3f %.3f\n", times[n / 2], times[n * 99 / 100], times[n - 1]);
+}
+
+static void ask_all(struct bench *b, long n, long rate, long seconds)
+{
+    b->n = n;
+    b->rate = rate;
+    b->most = rate * (seconds + WARM_S);
+    b->check_ms = calloc((size_t)b->most, sizeof *b->check_ms);
+    b->trip_ms = calloc((size_t)b->most, sizeof *b->trip_ms);
+    if (!b->check_ms || !b->trip_ms || uv_timer_init(&b->loop, &b->timer) != 0)
+        fail("memory", NULL);
+    b->timer.data = b;
+    b->begun_ns = uv_hrtime();
+    uv_timer_start(&b->timer, on_tick, 1, 1);
+    while (b->ended < b->most + b->most / 10)
+        uv_run(&b->loop, UV_RUN_ONCE);
+    if (b->refused)
+        fail("good tokens were refused", NULL);
+    tell(b->check_ms, b->checks);
+    tell(b->trip_ms, b->trips);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench b = {0};
+    if (argc == 4 && !strcmp(argv[1], "copy")) {
+        begin(&b);
+        copy(&b, argv[2], strtol(argv[3], NULL, 10));
+    } else if (argc == 5 && !strcmp(argv[1], "ask")) {
+        begin(&b);
+        ask_all(&b, strtol(argv[2], NULL, 10), strtol(argv[3], NULL, 10),
+                strtol(argv[4], NULL, 10));
+    } else {
+        fail("usage: tokens copy TABLE N | tokens ask N RATE SECONDS", NULL);
+    }
+    return 0;
+}
