@@ -5,15 +5,15 @@ import urllib.parse
 
 
 class Caller:
-    """With one token, or none; every answer is checked for what all answers have."""
+    """With one token, other headers, or none; every answer is checked for what all answers have."""
 
-    def __init__(self, url, token=None):
-        self.url, self.token = urllib.parse.urlsplit(url), token
+    def __init__(self, url, token=None, **headers):
+        self.url, self.token, self.headers = urllib.parse.urlsplit(url), token, headers
 
     def bytes(self, method, path, body=None, **headers):
         """(status, bytes, headers)"""
         connection = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=50)
-        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        fields = {name.replace("_", "-"): value for name, value in {**self.headers, **headers}.items()}
         if self.token:
             fields.setdefault("Authorization", "Bearer " + self.token)
         if body is not None:

@@ -1,5 +1,7 @@
 """A tester of OpenAPI contracts that knows nothing of us looks for what we do not keep (T-11)."""
+import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -21,9 +23,9 @@ def test_a_contract_tester_finds_nothing(stack, user, tmp_path):
              "--exclude-path", "/api/audit/stream",  # has no end
              "--generation-deterministic", "--max-examples", "15", "--request-timeout", "30",
              "--suppress-health-check", "all"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=170)
+            cwd=tmp_path, env={**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_formats"}, capture_output=True, text=True, timeout=170)
         print(done.stdout[-6000:])
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        assert "0 generated" not in done.stdout and " generated" in done.stdout
+        assert re.search(r"\b[1-9][0-9]* generated", done.stdout), done.stdout[-6000:]
     finally:
         stack.stop("gateway-contract")

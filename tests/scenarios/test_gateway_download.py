@@ -11,9 +11,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="module")
 def url(stack):
-    stack.start("gateway")
-    yield stack.gateway_url()
-    stack.stop("gateway")
+    stack.start("gateway-download", worker="gateway")
+    yield stack.gateway_url("gateway-download")
+    stack.stop("gateway-download")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_link_fetches_the_file_and_the_code_a_few_times(stack, started):
     row = stack.one("SELECT * FROM download_token WHERE session_id = %s", session)
     assert row["hash"] == hashlib.blake2b(token.encode(), digest_size=32).digest()
     key = text.split(b"\n")[1].split(b" = ")[1]
-    log = (stack.run / "log" / "gateway.log").read_bytes()
+    log = (stack.run / "log" / "gateway-download.log").read_bytes()
     assert token.encode() not in log and key not in log and b"download.used" in log
 
 

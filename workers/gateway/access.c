@@ -8,6 +8,7 @@
 #include "gateway/net.h"
 #include "gateway/rate.h"
 #include "gateway/reader.h"
+#include "gateway/slow.h"
 
 #include "core/json_value.h"
 #include "core/metric.h"
@@ -25,6 +26,7 @@ struct access {
     struct sealer *sealer;
     struct peppers *peppers;
     struct rates *rates;
+    struct slow *slow;
 };
 
 struct access *access_new(struct gateway *g, struct err *err)
@@ -40,7 +42,13 @@ struct access *access_new(struct gateway *g, struct err *err)
         return NULL;
     a->sealer = sealer_open(g->conf.master_key_file, err);
     a->peppers = a->sealer ? peppers_new(err) : NULL;
-    return a->peppers ? a : NULL; /* without, the process ends */
+    a->slow = a->peppers ? slow_new(g, a->peppers, err) : NULL;
+    return a->slow ? a : NULL; /* without, the process ends */
+}
+
+const struct peppers *access_peppers(const struct access *a)
+{
+    return a->peppers;
 }
 
 bool access_ready(const struct access *a)
@@ -245,6 +253,16 @@ static void unasked(struct request *r)
     (void)request_fail(r, HTTP_UNAVAILABLE, "who asks cannot be looked up for the moment");
 }
 
+/* Its pepper is lost, and Argon2id has decided. */
+static void on_decided(void *arg, bool fits)
+{
+    struct look_up *l = arg;
+    if (fits)
+        admit(l->r, &l->found);
+    else
+        refuse(l->r, token_verdict_name(TOKEN_WRONG));
+}
+
 static void ask(struct look_up *l);
 
 static void on_looked_up(void *arg, const struct pg_failure *failure)
@@ -257,10 +275,19 @@ static void on_looked_up(void *arg, const struct pg_failure *failure)
         ask(l);
         return;
     }
+    struct slow *slow = g->access->slow;
+    size_t which = 0;
     enum token_verdict verdict =
-        token_check(&l->found, &l->credential, g->access->peppers, clock_ms(g->clock), NULL);
+        token_check(&l->found, &l->credential, g->access->peppers, clock_ms(g->clock), &which);
+    bool asked = !failure && !l->failed && !stale, decides = false;
+    if (asked && verdict == TOKEN_GOOD)
+        slow_used(slow, &l->found, which, &l->credential);
+    else if (asked && verdict == TOKEN_UNDECIDED)
+        decides = slow_decide(slow, &l->found, which, &l->credential, on_decided, l);
     credential_wipe(&l->credential);
-    if (failure || l->failed || stale) {
+    if (decides)
+        return;
+    if (failure || l->failed || stale || verdict == TOKEN_UNDECIDED) {
         if (failure)
             log_warn(&r->cx, "access.unasked", KV_ERR(&failure->err));
         unasked(r);

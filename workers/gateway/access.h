@@ -30,6 +30,8 @@ struct access;
 struct access *access_new(struct gateway *g, struct err *err);
 /* A database connection has come up: the peppers are read. */
 void access_refresh(struct access *a);
+/* What secrets are hashed with. */
+const struct peppers *access_peppers(const struct access *a);
 bool access_ready(const struct access *a); /* there is a pepper */
 
 /* Ends in STAGE_BODY (granted) or in an answer: 401, 403, or 503 when nobody can be asked. At once

@@ -136,11 +136,11 @@ static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *
     struct request *r = q->r;
     char place[96];
     (void)kind;
-    enum param_id id = param_find(key, PLACE_QUERY);
+    enum param_id id = route_param(r->route, key, PLACE_QUERY);
     snprintf(place, sizeof place, "query %.64s", key);
     if (!utf8_printable((const uint8_t *)key, strlen(key)))
         (void)problem_add(q->problems, ERR_BAD_INPUT, "query", "has a name that is no text");
-    else if (id == PARAMS || !route_takes(r->route, id))
+    else if (id == PARAMS)
         (void)problem_add(q->problems, ERR_BAD_INPUT, place, "is not known here");
     else if (r->params[id])
         (void)problem_add(q->problems, ERR_BAD_INPUT, place, "is there twice");
@@ -240,6 +240,13 @@ bool request_fail(struct request *r, enum http_error e, const char *detail, ...)
                                              .hint = row->hint,
                                              .correlation_id = r->correlation_id});
     return false;
+}
+
+void request_unasked(struct request *r, const struct err *err)
+{
+    log_warn(&r->cx, "request.unasked", KV_ERR(err));
+    request_set(r, "Retry-After", "2");
+    (void)request_fail(r, HTTP_UNAVAILABLE, "the database cannot be asked for the moment");
 }
 
 void request_fail_problems(struct request *r, const struct problems *problems)

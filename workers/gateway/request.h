@@ -63,6 +63,7 @@ struct request {
     int64_t begun_us;                  /* monotonic */
     const struct principal *principal; /* NULL: the route is public */
     struct answer answer;
+    void *work;            /* what the handler keeps meanwhile, in the arena */
     enum http_error error; /* what failed; HTTP_ERRORS: nothing */
     const char *code;      /* of the answer, for the log; NULL: none */
     struct kv facts[4];
@@ -90,6 +91,8 @@ void request_answer_stream(struct request *r, const char *type, struct MHD_Respo
 /* A problem document (RFC 9457): type, title, status, detail, code, hint, correlationId. Always
  * false, so that callers can return it. */
 bool request_fail(struct request *r, enum http_error e, const char *detail, ...) printf_like(3, 4);
+/* 503: a query was not answered. */
+void request_unasked(struct request *r, const struct err *err);
 /* 400 with every problem found. */
 void request_fail_problems(struct request *r, const struct problems *problems);
 /* A refusal that has its own code, from the workers. */

@@ -19,7 +19,7 @@ const struct route routes[] = {
 };
 
 const struct param params[] = {
-#define PARAM(id, name, place, schema, help) {name, PLACE_##place, schema, help},
+#define PARAM(id, name, place, schema, help) {#id, name, PLACE_##place, schema, help},
 #include "gateway/params.def"
 #undef PARAM
     {0},
@@ -148,9 +148,20 @@ bool route_takes(const struct route *route, enum param_id id)
 {
     char braced[80];
     if (params[id].place != PLACE_PATH)
-        return has_word(route->params, params[id].name);
+        return has_word(route->params, params[id].id) ||
+               (has_word(route->params, params[id].name) &&
+                param_find(params[id].name, params[id].place) == id);
     snprintf(braced, sizeof braced, "{%s}", params[id].name);
     return strstr(route->path, braced) != NULL;
+}
+
+enum param_id route_param(const struct route *route, const char *name, enum param_place place)
+{
+    for (size_t i = 0; i < PARAMS; i++)
+        if (params[i].place == place && !strcmp(params[i].name, name) &&
+            route_takes(route, (enum param_id)i))
+            return (enum param_id)i;
+    return PARAMS;
 }
 
 /* A query has texts only: one that is to be a number is read as such, when it is one. */

@@ -22,7 +22,10 @@ enum param_id {
     PARAMS,
 };
 
+/* Rows may share a name: a route that takes another than the first of them says so by its id
+ * ("TOKEN_STATUS" among its params, for "status"). */
 struct param {
+    const char *id;
     const char *name;
     enum param_place place;
     const char *schema; /* JSON Schema of its value */
@@ -64,6 +67,8 @@ enum route_found { ROUTE_FOUND, ROUTE_METHOD, ROUTE_NONE };
 enum route_found route_find(const char *method, const char *path, struct arena *a,
                             const struct route **out, const char *values[static PARAMS],
                             char allowed[static 64]);
+/* The parameter that the route takes under this name; PARAMS: none. */
+enum param_id route_param(const struct route *route, const char *name, enum param_place place);
 /* Whether the route takes this parameter, in its path or beside it. */
 bool route_takes(const struct route *route, enum param_id id);
 /* The parameter of that name and place; PARAMS when there is none. Header names match in any case.
