@@ -51,6 +51,32 @@ def test_a_timer_that_runs_out_before_the_loop_waits_turns_it_all_the_same(clien
 
 
 @pytest.mark.limit(120)
+def test_tiers_are_read_when_the_first_assignment_lasted_a_moment(client, stack, user):
+    """Q-06 Q-14: a worker is frozen as soon as it has its first shards, when nothing is known yet of the
+    tiers' topics, and given the shards again when it is thawed. Retries are woken by their tickets, not by
+    the look for those that were lost."""
+    assert stack.stop("provisioning") == 0
+    log = stack.run / "log/provisioning.log"
+    before = log.stat().st_size
+    worker = stack.launch("provisioning")
+
+    def logged(event):
+        return f'"{event}"'.encode() in log.read_bytes()[before:]
+
+    until(worker.ready, 60, "the first assignment", every=0.002)
+    worker.process.send_signal(signal.SIGSTOP)
+    time.sleep(12)  # longer than its session
+    worker.process.send_signal(signal.SIGCONT)
+    until(lambda: logged("shards.revoked") and worker.ready(), 60, "thawed, and given them again")
+    starts = [client.start_session(user(), profile="flaky-2") for _ in range(6)]
+    for start in starts:
+        client.publish(start)
+    for start in starts:
+        assert client.outcome(start, 60).outcome == "done"
+    assert worker.metric("drawbridge_tickets_lost_total") == 0
+
+
+@pytest.mark.limit(120)
 def test_a_frozen_worker_does_not_make_what_was_removed_meanwhile(client, stack, user):
     """V-20 Q-14: a worker is frozen while a call of its is on its way to the provider; another takes
     over, makes the instance, and it is removed again. Thawed, the first one must not make it anew."""

@@ -368,21 +368,35 @@ void kafka_serve(struct kafka *k)
 
 /* ---- partitions ---------------------------------------------------------------------------- */
 
+static size_t queue_index(const struct kafka *k, const char *topic, int32_t partition)
+{
+    size_t i = 0;
+    while (i < k->nqueues && (k->queue_names[i].partition != partition ||
+                              strcmp(k->queue_names[i].topic, topic) != 0))
+        i++;
+    return i;
+}
+
+/* Asked for anew at each assignment: a partition that was taken back before the topic's metadata
+ * had come is forgotten, and what is fetched of its successor does not come to the queue of the
+ * first. */
 rd_kafka_queue_t *kafka_partition(struct kafka *k, const char *topic, int32_t partition)
 {
-    for (size_t i = 0; i < k->nqueues; i++)
-        if (k->queue_names[i].partition == partition && !strcmp(k->queue_names[i].topic, topic))
-            return k->queues[i];
-    if (k->nqueues == QUEUES_MAX)
-        return NULL;
-    rd_kafka_queue_t *q = rd_kafka_queue_get_partition(k->consumer, topic, partition);
+    size_t i = queue_index(k, topic, partition);
+    rd_kafka_queue_t *q =
+        i < QUEUES_MAX ? rd_kafka_queue_get_partition(k->consumer, topic, partition) : NULL;
     if (!q)
         return NULL;
     rd_kafka_queue_forward(q, NULL); /* before the assign, so that it stays detached */
     rd_kafka_queue_io_event_enable(q, k->wake[1], "m", 1);
-    snprintf(k->queue_names[k->nqueues].topic, sizeof k->queue_names[0].topic, "%s", topic);
-    k->queue_names[k->nqueues].partition = partition;
-    return k->queues[k->nqueues++] = q;
+    if (i < k->nqueues) {
+        rd_kafka_queue_destroy(k->queues[i]);
+    } else {
+        snprintf(k->queue_names[i].topic, sizeof k->queue_names[i].topic, "%s", topic);
+        k->queue_names[i].partition = partition;
+        k->nqueues++;
+    }
+    return k->queues[i] = q;
 }
 
 static rd_kafka_topic_partition_list_t *list_of(const struct kafka_position *p, size_t n)

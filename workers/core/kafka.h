@@ -40,7 +40,8 @@ void kafka_free(struct kafka **k); /* after kafka_leave; may leave librdkafka's 
 /* Reads events of the main and delivery queues; calls the ops. */
 void kafka_serve(struct kafka *k);
 
-/* The queue of one partition, detached from the main one; wakes the loop. Kept until kafka_free. */
+/* The queue of one partition, detached from the main one; wakes the loop. To be asked for before each
+ * assignment; the one that was given before is gone then. */
 rd_kafka_queue_t *kafka_partition(struct kafka *k, const char *topic, int32_t partition);
 
 struct kafka_position {

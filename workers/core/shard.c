@@ -244,8 +244,10 @@ static void on_lost_rows(void *arg, const PGresult *res)
     struct reading *r = arg;
     for (int i = 0; reading_live(r) && i < PQntuples(res); i++) {
         struct ref *ref = ref_new(ITEM_TICKET, pg_text(res, i, 0), pg_bytes(res, i, 1).p);
-        if (ref)
-            shard_push(r->s, ref);
+        if (!ref)
+            return; /* they are still there at the next look */
+        metric_add(METRIC_TICKETS_LOST, NULL, 1);
+        shard_push(r->s, ref);
     }
 }
 
