@@ -26,6 +26,19 @@ def test_two_workers_do_not_count_the_same_event_twice(client, stack):
     assert [e.sequence for e in client.about(start.subject)] == [1, 2]
 
 
+def test_a_stream_that_is_found_behind_the_rows_is_read_anew(client, stack):
+    """Q-04: a new worker looks for the session's row, which is not there, and then for its stream, which
+    is. Another worker may have made both in between: all is read again, the stream first."""
+    nobody = "nobody-" + new_id()[:8]
+    start = client.start_session(nobody)
+    client.do(start, "refused")
+    with stack.different("provisioning", {}) as worker:
+        again = client.start_session(nobody, session=start.data["sessionId"])
+        client.do(again, "refused")
+        assert worker.metric("drawbridge_batches_total", result="conflict") == 1
+    assert [e.sequence for e in client.about(start.subject)] == [1, 2]
+
+
 def turns(stack, name):
     """How often the thread of the loop has waited for something."""
     pid = stack.workers[name].pid

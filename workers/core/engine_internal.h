@@ -175,6 +175,7 @@ struct batch {
     bool failed;       /* memory: put back */
     bool two_step;     /* holds more than records: rows first, then the worker's reads */
     bool strays_asked; /* for the streams of subjects without a row */
+    bool strays_late;  /* … behind the rows */
     struct err why;
     struct pg_failure failure;
     double ended[ENDINGS];     /* commands, counted when it is committed: it may be decided twice */
@@ -459,6 +460,8 @@ struct stream *stream_of(struct batch *b, const char *subject);
 void stream_keyed(struct stream *stream, const char *subject);
 /* Queues the read: of all subjects, or of those that turned out to have no row; how many. */
 size_t stream_load(struct batch *b, bool all);
+/* Whether a subject has one of its own. */
+bool stream_found(const struct batch *b);
 void stream_commit(struct batch *b);
 
 /* message.c */

@@ -106,6 +106,14 @@ size_t stream_load(struct batch *b, bool all)
     return n;
 }
 
+bool stream_found(const struct batch *b)
+{
+    bool found = false;
+    for (size_t i = 0, n = table_count(b->strays); i < n && !found; i++)
+        found = ((const struct stray *)table_at(b->strays, i)->value)->loaded_sequence > 0;
+    return found;
+}
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 static bool dirty_stray(const struct batch *b, size_t i)
