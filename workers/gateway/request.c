@@ -249,6 +249,16 @@ void request_unasked(struct request *r, const struct err *err)
     (void)request_fail(r, HTTP_UNAVAILABLE, "the database cannot be asked for the moment");
 }
 
+void request_answer_rows(struct request *r, json_t *counts, const char *name, json_t *rows,
+                         const char *key, int64_t limit)
+{
+    size_t n = json_array_size(rows);
+    json_t *last = n == (size_t)limit ? json_object_get(json_array_get(rows, n - 1), key) : NULL;
+    json_object_set(counts, name, rows);
+    json_object_set_new(counts, "cursor", last ? json_incref(last) : json_null());
+    request_answer_json(r, 200, counts);
+}
+
 void request_fail_problems(struct request *r, const struct problems *problems)
 {
     const struct http_error_row *row = &http_errors[HTTP_MALFORMED];

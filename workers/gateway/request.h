@@ -93,6 +93,10 @@ void request_answer_stream(struct request *r, const char *type, struct MHD_Respo
 bool request_fail(struct request *r, enum http_error e, const char *detail, ...) printf_like(3, 4);
 /* 503: a query was not answered. */
 void request_unasked(struct request *r, const struct err *err);
+/* 200: the counts, the rows under their name, and the cursor: the key of the last row when the page
+ * is full, else null. counts is taken over. */
+void request_answer_rows(struct request *r, json_t *counts, const char *name, json_t *rows,
+                         const char *key, int64_t limit);
 /* 400 with every problem found. */
 void request_fail_problems(struct request *r, const struct problems *problems);
 /* A refusal that has its own code, from the workers. */

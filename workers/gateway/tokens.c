@@ -300,17 +300,12 @@ static void on_list(void *arg, json_t *rows, const struct err *err)
 {
     struct listing *l = arg;
     json_t *body = take(l->counts);
-    size_t n = json_array_size(rows);
     if (err) {
         json_decref(body);
         request_unasked(l->r, err);
         return;
     }
-    json_t *last =
-        n == (size_t)l->limit ? json_object_get(json_array_get(rows, n - 1), "tokenId") : NULL;
-    json_object_set(body, "tokens", rows);
-    json_object_set_new(body, "cursor", last ? json_incref(last) : json_null());
-    request_answer_json(l->r, 200, body);
+    request_answer_rows(l->r, body, "tokens", rows, "tokenId", l->limit);
 }
 
 static void on_counts(void *arg, json_t *rows, const struct err *err)

@@ -194,18 +194,14 @@ static void on_list(void *arg, json_t *rows, const struct err *err)
 {
     struct listing *l = arg;
     json_t *body = take(l->counts), *row;
-    size_t i, n = json_array_size(rows);
+    size_t i;
     if (err) {
         json_decref(body);
         request_unasked(l->r, err);
         return;
     }
     json_array_foreach(rows, i, row)(void) user_json(row);
-    json_t *last =
-        n == (size_t)l->limit ? json_object_get(json_array_get(rows, n - 1), "userId") : NULL;
-    json_object_set(body, "users", rows);
-    json_object_set_new(body, "cursor", last ? json_incref(last) : json_null());
-    request_answer_json(l->r, 200, body);
+    request_answer_rows(l->r, body, "users", rows, "userId", l->limit);
 }
 
 static void on_counts(void *arg, json_t *rows, const struct err *err)

@@ -13,20 +13,13 @@
 
 enum { DOWNLOADS = 3, HOUR_MS = 3600000, STOP_WAIT_MS = 30000, LIMIT_DEFAULT = 50 };
 
-static void unavailable(struct request *r, const struct err *err)
-{
-    log_warn(&r->cx, "request.unasked", KV_ERR(err));
-    request_set(r, "Retry-After", "2");
-    (void)request_fail(r, HTTP_UNAVAILABLE, "the database cannot be asked for the moment");
-}
-
 /* A cursor that is no time: the database refuses it. */
 static void unanswered(struct request *r, const struct err *err)
 {
     struct problems problems;
     problems_init(&problems, r->arena);
     if (err->code != ERR_PG_DATA) {
-        unavailable(r, err);
+        request_unasked(r, err);
         return;
     }
     (void)problem_add(&problems, ERR_BAD_INPUT, "query cursor", "is none of ours");
@@ -163,7 +156,7 @@ static json_t *own_session(struct request *r, json_t *rows, const struct err *er
     json_t *row = json_array_get(rows, 0);
     const char *user = json_string_value(json_object_get(row, "userId"));
     if (err)
-        unavailable(r, err);
+        request_unasked(r, err);
     else if (!user || !principal_may_act_for(r->principal, user))
         (void)request_fail(r, HTTP_NOT_FOUND, "there is no such session");
     else
@@ -261,7 +254,7 @@ static void on_counts(void *arg, json_t *rows, const struct err *err)
     struct listing *l = arg;
     struct args a;
     if (err) {
-        unavailable(l->r, err);
+        request_unasked(l->r, err);
         return;
     }
     l->counts = json_incref(json_array_get(rows, 0));
