@@ -214,12 +214,12 @@ $(BUILD)/gen/inputs: FORCE
 $(BUILD)/gen/sql.h: ops/gen/sql.awk $(SQL_QUERIES) $(SQL_MIGRATIONS) $(BUILD)/gen/inputs
 	$(call say,GEN,$@)
 	$(Q)LC_ALL=C awk -v out=$(@D)/sql -f $< $(SQL_MIGRATIONS) $(SQL_QUERIES) /dev/null
-$(BUILD)/gen/schemas.h: ops/gen/schemas.awk $(SCHEMAS) $(BUILD)/gen/inputs
+$(BUILD)/gen/schemas.h: ops/gen/files.awk $(SCHEMAS) $(BUILD)/gen/inputs
 	$(call say,GEN,$@)
-	$(Q)LC_ALL=C awk -v out=$(@D)/schemas -f $< $(SCHEMAS) /dev/null
-$(BUILD)/gen/page_files.h: ops/gen/page.awk $(PAGE_FILES) $(BUILD)/gen/inputs
+	$(Q)LC_ALL=C awk -v out=$(@D)/schemas -v of=schema -v from=schemas/ -v ext=.json -f $< $(SCHEMAS) /dev/null
+$(BUILD)/gen/page_files.h: ops/gen/files.awk $(PAGE_FILES) $(BUILD)/gen/inputs
 	$(call say,GEN,$@)
-	$(Q)LC_ALL=C awk -v out=$(@D)/page_files -f $< $(PAGE_FILES) /dev/null
+	$(Q)LC_ALL=C awk -v out=$(@D)/page_files -v of=page -v from=workers/gateway/page/ -f $< $(PAGE_FILES) /dev/null
 $(BUILD)/gen/version.h: Makefile
 	$(Q)mkdir -p $(@D) && printf '#pragma once\n#define DRAWBRIDGE_VERSION "%s"\n' '$(VERSION)' > $@
 $(BUILD)/gen/%.c: $(BUILD)/gen/%.h ;
