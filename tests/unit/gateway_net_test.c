@@ -61,11 +61,39 @@ static void an_address_is_read_with_brackets_or_a_port_and_written_shortest(void
         assert_false(net_address_parse(bad[i], strlen(bad[i]), &a));
 }
 
+/* T-14: who asks is who the last trusted proxy says, and nobody else is believed. */
+static void a_client_behind_trusted_proxies_is_whom_they_vouch_for(void **state)
+{
+    static const char *const rows[][4] = {
+        /* from, X-Forwarded-For, trusted, who asks */
+        {"192.0.2.1", "203.0.113.9", "", "192.0.2.1"},
+        {"192.0.2.1", NULL, "192.0.2.0/24", "192.0.2.1"},
+        {"192.0.2.1", "203.0.113.9", "192.0.2.0/24", "203.0.113.9"},
+        {"192.0.2.1", "10.9.9.9, 203.0.113.9", "192.0.2.0/24", "203.0.113.9"},
+        {"192.0.2.1", "203.0.113.9 ,\t192.0.2.7", "192.0.2.0/24", "203.0.113.9"},
+        {"192.0.2.1", "192.0.2.8, 192.0.2.7", "192.0.2.0/24", "192.0.2.8"},
+        {"192.0.2.1", "nonsense", "192.0.2.0/24", "192.0.2.1"},
+        {"192.0.2.1", "203.0.113.9, ", "192.0.2.0/24", "192.0.2.1"},
+        {"192.0.2.1", ",,", "192.0.2.0/24", "192.0.2.1"},
+        {"::1", "[2001:db8::5]:4711", "::1", "2001:db8::5"},
+    };
+    (void)state;
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct net_address from;
+        char text[46];
+        assert_true(net_address_parse(rows[i][0], strlen(rows[i][0]), &from));
+        struct net_address a = net_client(from, rows[i][1], rows[i][2]);
+        net_address_text(&a, text);
+        assert_string_equal(text, rows[i][3]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_network_contains_its_addresses_and_no_others),
         cmocka_unit_test(an_address_is_read_with_brackets_or_a_port_and_written_shortest),
+        cmocka_unit_test(a_client_behind_trusted_proxies_is_whom_they_vouch_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,3 +107,21 @@ bool net_list_contains(const char *list, const struct net_address *a)
     }
     return false;
 }
+
+/* From the right: each proxy that is trusted vouches for the address left of it. */
+struct net_address net_client(struct net_address from, const char *forwarded, const char *trusted)
+{
+    size_t end = forwarded ? strlen(forwarded) : 0;
+    while (end && net_list_contains(trusted, &from)) {
+        size_t begin = end;
+        while (begin && forwarded[begin - 1] != ',')
+            begin--;
+        size_t first = begin + strspn(forwarded + begin, " \t"), behind = end;
+        while (behind > first && (forwarded[behind - 1] == ' ' || forwarded[behind - 1] == '\t'))
+            behind--;
+        if (!net_address_parse(forwarded + first, behind - first, &from))
+            break;
+        end = begin ? begin - 1 : 0;
+    }
+    return from;
+}

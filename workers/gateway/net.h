@@ -21,3 +21,7 @@ void net_address_text(const struct net_address *a, char out[static 46]);
 bool net_contains(const char *cidr, size_t n, const struct net_address *a);
 /* The same for a comma-separated list. */
 bool net_list_contains(const char *list, const struct net_address *a);
+
+/* Who asks, behind proxies: `from`, or, where that is a trusted one, what it says: the last address
+ * of X-Forwarded-For (NULL: there is none) that is no trusted proxy's. */
+struct net_address net_client(struct net_address from, const char *forwarded, const char *trusted);

@@ -8,6 +8,7 @@
 #include <sodium.h>
 
 #include "gateway/gateway.h"
+#include "gateway/peer.h"
 #include "gateway/problem_json.h"
 #include "gateway/server.h"
 
@@ -61,6 +62,15 @@ static const char *trace_of(const struct request *r)
     return given && trace_fits(given) ? arena_str(r->arena, given) : NULL;
 }
 
+static const char *address_of(const struct request *r)
+{
+    char text[46];
+    struct net_address a = net_client(*peer_address(r->peer), request_header(r, "X-Forwarded-For"),
+                                      r->gateway->conf.gateway_trusted_proxies);
+    net_address_text(&a, text);
+    return arena_str(r->arena, text);
+}
+
 struct request *request_new(struct gateway *g, struct peer *peer, struct MHD_Connection *c,
                             const char *path, const char *method)
 {
@@ -80,7 +90,7 @@ struct request *request_new(struct gateway *g, struct peer *peer, struct MHD_Con
     r->path = arena_str(a, path);
     r->correlation_id = correlation_of(r);
     r->traceparent = trace_of(r);
-    r->address = server_address(r);
+    r->address = address_of(r);
     buf_init(&r->raw, 0);
     if (!r->method || !r->path || !r->correlation_id || !r->address) {
         arena_free(&a);

@@ -1,11 +1,6 @@
 /* server — libmicrohttpd inside the loop: no thread of its own, its epoll descriptor under
  * uv_poll, requests that wait are suspended connections.
  *
- * Its own time-out counts idle time only, so that one byte a minute keeps a connection for ever;
- * the deadlines here are total: head (from the connection's beginning, or from the end of the
- * request before, whatever dribbles in), body, and answer. What is late is shut down; a plain
- * connection that was late with its head is told 408 first.
- *
  * What the library answers or drops itself: a malformed request line or header 400, a head beyond
  * 16 KiB 431 (a long URI 414), an unknown HTTP version 505, a bad chunk 400 (each with a line of
  * text for a body); a connection beyond the limits is closed without a word. */
@@ -24,7 +19,3 @@ void server_drain(struct server *s);
 void server_resume(struct server *s, struct MHD_Connection *c);
 /* Connections that are open. */
 size_t server_connections(const struct server *s);
-
-/* The client's address as text, in the request's arena: the peer's, or what a trusted proxy says
- * (the last address of X-Forwarded-For that is no trusted proxy's). NULL: no memory. */
-const char *server_address(const struct request *r);

@@ -1,0 +1,126 @@
+#include "gateway/peer.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/clock.h"
+#include "core/metric.h"
+
+struct peer {
+    struct peers *all;
+    struct peer *next, *prev;
+    int fd;
+    struct net_address address;
+    enum phase phase;
+    int64_t deadline_us; /* monotonic; 0: none */
+    bool late;
+};
+
+void peers_init(struct peers *all, const struct conf *conf)
+{
+    *all = (struct peers){.conf = conf};
+}
+
+bool peers_admit(const struct peers *all, const struct net_address *from)
+{
+    int64_t n = 0;
+    for (const struct peer *p = all->first; p; p = p->next)
+        n += !memcmp(&p->address, from, sizeof *from);
+    return n < all->conf->gateway_connections_per_address ||
+           net_list_contains(all->conf->gateway_trusted_proxies, from);
+}
+
+/* ---- one of them ---- */
+
+struct peer *peer_new(struct peers *all, struct MHD_Connection *c)
+{
+    struct peer *p = calloc(1, sizeof *p);
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *from =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!p || !fd) {
+        free(p);
+        return NULL;
+    }
+    p->all = all;
+    p->fd = fd->connect_fd;
+    p->address = net_address_of(from ? from->client_addr : NULL);
+    p->next = all->first;
+    if (p->next)
+        p->next->prev = p;
+    all->first = p;
+    all->n++;
+    peer_enter(p, PHASE_HEAD);
+    return p;
+}
+
+void peer_free(struct peer **at)
+{
+    struct peer *p = take(*at);
+    if (!p)
+        return;
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        p->all->first = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+    p->all->n--;
+    free(p);
+}
+
+struct peer *peer_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return i ? i->socket_context : NULL;
+}
+
+const struct net_address *peer_address(const struct peer *p)
+{
+    return &p->address;
+}
+
+/* ---- deadlines ---- */
+
+void peer_enter(struct peer *p, enum phase phase)
+{
+    const struct conf *c = p->all->conf;
+    const int64_t ms[] = {[PHASE_HEAD] = c->gateway_head_timeout,
+                          [PHASE_BODY] = c->gateway_body_timeout,
+                          [PHASE_WORK] = 0,
+                          [PHASE_ANSWER] = c->gateway_answer_timeout,
+                          [PHASE_IDLE] = c->gateway_idle_timeout};
+    p->phase = phase;
+    p->deadline_us = ms[phase] ? clock_mono_now_us() + ms[phase] * 1000 : 0;
+}
+
+/* The library sees the end and closes. */
+static void hang_up(struct peer *p)
+{
+    static const char *const names[] = {"head", "body", "work", "answer", "idle"};
+    static const char late[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                               "Content-Length: 0\r\n\r\n";
+    p->late = true;
+    metric_add(METRIC_HTTP_LATE, names[p->phase], 1);
+    if (p->phase == PHASE_HEAD)
+        (void)!send(p->fd, late, sizeof late - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)shutdown(p->fd, SHUT_RDWR);
+}
+
+void peers_sweep(struct peers *all)
+{
+    int64_t now = clock_mono_now_us();
+    for (struct peer *p = all->first; p; p = p->next)
+        if (p->deadline_us && p->deadline_us <= now && !p->late)
+            hang_up(p);
+    metric_set(METRIC_HTTP_CONNECTIONS, NULL, (double)all->n);
+}
+
+void peers_dismiss(struct peers *all)
+{
+    for (struct peer *p = all->first; p; p = p->next)
+        if (p->phase == PHASE_IDLE || p->phase == PHASE_HEAD)
+            (void)shutdown(p->fd, SHUT_RDWR);
+}
