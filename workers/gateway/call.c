@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "gateway/gateway.h"
+#include "gateway/peer.h"
 #include "gateway/publish.h"
 #include "gateway/reader.h"
 #include "gateway/waiter.h"
@@ -125,6 +126,7 @@ static void on_outcome(void *arg, const char *outcome, const char *type, const j
     struct calling *c = arg;
     struct request *r = c->r;
     (void)type;
+    peer_watch(r->peer, NULL, NULL);
     c->waiter = NULL;
     c->answered = true;
     if (!outcome)
@@ -153,6 +155,7 @@ static void on_published(void *arg, const struct err *failed)
     }
     if (!failed)
         return;
+    peer_watch(c->r->peer, NULL, NULL);
     waiter_drop(take(c->waiter));
     log_warn(&c->r->cx, "command.unpublished", KV_ERR(failed));
     request_set(c->r, "Retry-After", "5");
@@ -183,6 +186,14 @@ static bool compose_call(struct calling *c, struct problems *problems, struct er
                    &c->message, problems, err);
 }
 
+/* The command goes its way. Who ended only one side of the connection reads where to look. */
+static void on_gone(void *arg)
+{
+    struct calling *c = arg;
+    c->r->abandoned = true;
+    waiter_give_up(c->waiter);
+}
+
 /* Registered first: the outcome cannot slip by. */
 static struct waiter *wait_for(struct calling *c)
 {
@@ -190,7 +201,9 @@ static struct waiter *wait_for(struct calling *c)
     struct gateway *g = r->gateway;
     c->waiter = waiter_add(g->waiters, c->message.command.id, c->message.command.digest,
                            g->draining ? 0 : wanted_wait(r, c->call.wait_ms), on_outcome, c);
-    if (!c->waiter) {
+    if (c->waiter) {
+        peer_watch(r->peer, on_gone, c);
+    } else {
         (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
         forget(c);
     }

@@ -1,10 +1,13 @@
 #include "gateway/peer.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "core/clock.h"
 #include "core/metric.h"
+
+enum { ASKED_AT_ONCE = 256 };
 
 struct peer {
     struct peers *all;
@@ -14,6 +17,8 @@ struct peer {
     enum phase phase;
     int64_t deadline_us; /* monotonic; 0: none */
     bool late;
+    void (*gone)(void *arg); /* NULL: it is not watched */
+    void *arg;
 };
 
 void peers_init(struct peers *all, const struct conf *conf)
@@ -109,12 +114,56 @@ static void hang_up(struct peer *p)
     (void)shutdown(p->fd, SHUT_RDWR);
 }
 
+/* ---- who has hung up ---- */
+
+void peer_watch(struct peer *p, void (*gone)(void *arg), void *arg)
+{
+    p->gone = gone;
+    p->arg = arg;
+}
+
+static void tell_gone(struct peer *const *some, struct pollfd *fds, nfds_t n)
+{
+    if (n == 0 || poll(fds, n, 0) <= 0)
+        return;
+    for (nfds_t i = 0; i < n; i++) {
+        struct peer *p = some[i];
+        void (*gone)(void *) = p->gone;
+        if (!(fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) || !gone)
+            continue;
+        p->gone = NULL;
+        gone(p->arg);
+    }
+}
+
+/* No connection begins or ends in here: the library is run later. */
+static void ask_who_is_gone(struct peers *all)
+{
+    struct pollfd fds[ASKED_AT_ONCE];
+    struct peer *some[ASKED_AT_ONCE];
+    nfds_t n = 0;
+    for (struct peer *p = all->first; p; p = p->next) {
+        if (!p->gone)
+            continue;
+        some[n] = p;
+        fds[n++] = (struct pollfd){.fd = p->fd, .events = POLLRDHUP};
+        if (n == ASKED_AT_ONCE) {
+            tell_gone(some, fds, n);
+            n = 0;
+        }
+    }
+    tell_gone(some, fds, n);
+}
+
+/* ---- all of them ---- */
+
 void peers_sweep(struct peers *all)
 {
     int64_t now = clock_mono_now_us();
     for (struct peer *p = all->first; p; p = p->next)
         if (p->deadline_us && p->deadline_us <= now && !p->late)
             hang_up(p);
+    ask_who_is_gone(all);
     metric_set(METRIC_HTTP_CONNECTIONS, NULL, (double)all->n);
 }
 

@@ -3,7 +3,10 @@
  * libmicrohttpd's own time-out counts idle time only, so that one byte a minute keeps a connection
  * for ever; the deadlines here are total: head (from the connection's beginning), body, answer,
  * and idle (from an answer to the end of the next head, whatever dribbles in). What is late is shut
- * down; a plain connection that was late with its first head is told 408 first. */
+ * down; a plain connection that was late with its first head is told 408 first.
+ *
+ * While a request waits, nobody reads from its connection, so nobody would see that the client has
+ * gone: those that are watched are asked, all in one poll(2). */
 #pragma once
 
 #include "gateway/net.h"
@@ -32,7 +35,7 @@ struct peers {
 void peers_init(struct peers *all, const struct conf *conf);
 /* Whether one more from there fits: from each address so many, from trusted proxies any number. */
 bool peers_admit(const struct peers *all, const struct net_address *from);
-/* Shuts down whoever is late. Four times a second or so. */
+/* Shuts down whoever is late, and tells who has hung up. Four times a second or so. */
 void peers_sweep(struct peers *all);
 /* Shuts down whoever asks for nothing yet. */
 void peers_dismiss(struct peers *all);
@@ -45,3 +48,6 @@ struct peer *peer_of(struct MHD_Connection *c);
 const struct net_address *peer_address(const struct peer *p);
 /* The phase begins, with a deadline of its own. */
 void peer_enter(struct peer *p, enum phase phase);
+/* `gone` is called, once, from a sweep, when the client has ended its side of the connection; NULL:
+ * not any more. */
+void peer_watch(struct peer *p, void (*gone)(void *arg), void *arg);

@@ -51,7 +51,8 @@ struct request {
     const struct route *route; /* NULL: none fits */
     enum request_stage stage;
     bool suspended;
-    bool reading; /* the head has passed: what comes now is the body */
+    bool abandoned; /* the client ended its side before there was an answer */
+    bool reading;   /* the head has passed: what comes now is the body */
     const char *method, *path;
     const char *params[PARAMS];        /* NULL: absent */
     struct buf raw;                    /* the body as it comes in */

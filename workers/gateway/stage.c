@@ -31,7 +31,7 @@ static enum MHD_Result queue_answer(struct request *r)
          MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     for (size_t i = 0; ok && i < a->nheaders; i++)
         ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
-    if (ok && r->gateway->draining)
+    if (ok && (r->gateway->draining || r->abandoned))
         ok = MHD_add_response_header(response, "Connection", "close");
     ok = ok && MHD_queue_response(r->connection, (unsigned)a->status, response);
     MHD_destroy_response(response);
@@ -212,7 +212,7 @@ void stage_completed(void *arg, struct MHD_Connection *c, void **context,
     (void)arg, (void)c;
     if (!r)
         return;
-    tell(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    tell(r, how == MHD_REQUEST_TERMINATED_COMPLETED_OK && !r->abandoned);
     peer_enter(r->peer, PHASE_IDLE);
     request_free(&r);
     *context = NULL;

@@ -97,6 +97,11 @@ static void end(struct waiter *x, const char *outcome, const char *type, const j
     done(arg, outcome, type, data);
 }
 
+void waiter_give_up(struct waiter *x)
+{
+    end(x, NULL, NULL, NULL);
+}
+
 /* ---- the stream ---- */
 
 static const char *header(const rd_kafka_headers_t *list, const char *name, size_t *n)

@@ -25,6 +25,8 @@ struct waiter *waiter_add(struct waiters *w, const char *id, const uint8_t diges
                           int64_t wait_ms, waiter_fn *done, void *arg);
 /* `done` is not called any more. */
 void waiter_drop(struct waiter *x);
+/* It waits no longer: `done` is called with NULL. */
+void waiter_give_up(struct waiter *x);
 /* The inbox is asked in this turn: something may have ended before it was waited for. */
 void waiters_look(struct waiters *w);
 /* All that wait give up now. */
