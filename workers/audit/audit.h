@@ -9,6 +9,6 @@
 struct operational_event {
     int64_t day, at_ms, sequence, duration_ms; /* duration -1: none */
     const char *id, *event_type, *type, *subject, *user_id, *session_id, *outcome, *message,
-        *metadata;
+        *metadata, *address;
     const char *correlation_id, *causation_id;
 };

@@ -222,7 +222,8 @@ static void stream_event(struct batch *b, struct item *it, const struct operatio
     put_member(&d, "sessionId", row->session_id);
     put_member(&d, "outcome", row->outcome);
     put_member(&d, "message", row->message);
-    buf_printf(&d, ",\"metadata\":%s,\"ipAddress\":null", row->metadata);
+    buf_printf(&d, ",\"metadata\":%s", row->metadata);
+    put_member(&d, "ipAddress", row->address);
     if (row->duration_ms >= 0)
         buf_printf(&d, ",\"durationMs\":%lld}", (long long)row->duration_ms);
     else
@@ -306,6 +307,7 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
         .user_id = user_of(b, it, data),
         .session_id = session ? session : id_after(it->cmd.subject, "session/"),
         .outcome = n->outcome,
+        .address = text(data, "address"),
         .message = kept(b, &message),
         .metadata = kept(b, &metadata),
         .correlation_id = it->cmd.correlation_id,
@@ -386,6 +388,7 @@ static bool commit(void *w, struct batch *b, bool last, struct err *err)
     EVENT_COLUMN(a, OID_INT8, r->duration_ms >= 0 ? item_int8(a, r->duration_ms) : item_null(a));
     EVENT_COLUMN(a, OID_TEXT, item_text(a, r->correlation_id));
     EVENT_COLUMN(a, OID_TEXT, item_text(a, r->causation_id));
+    EVENT_COLUMN(a, OID_TEXT, item_text(a, r->address));
     pg_query(batch_pg(b), SQL_OPERATIONAL_EVENT_ADD, a, NULL, NULL);
     return true;
 }

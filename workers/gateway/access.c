@@ -8,6 +8,7 @@
 #include "gateway/net.h"
 #include "gateway/rate.h"
 #include "gateway/reader.h"
+#include "gateway/recorder.h"
 #include "gateway/slow.h"
 
 #include "core/json_value.h"
@@ -109,7 +110,7 @@ static bool in_time(struct request *r, int wait_s, const char *whose)
     char seconds[16];
     if (!wait_s)
         return true;
-    metric_add(METRIC_HTTP_DENIED, "rate", 1);
+    record_denied(r, "rate", NULL, NULL);
     snprintf(seconds, sizeof seconds, "%d", wait_s);
     request_set(r, "Retry-After", seconds);
     return request_fail(r, HTTP_RATE, "too many requests %s", whose);
@@ -174,9 +175,9 @@ struct look_up {
     bool failed;
 };
 
-static void refuse(struct request *r, const char *why)
+static void refuse(struct request *r, const struct token_found *found, const char *why)
 {
-    metric_add(METRIC_HTTP_DENIED, why, 1);
+    record_denied(r, why, found->id, found->owner);
     count_failure(r);
     r->facts[1] = KV_STR("denied", why);
     request_set(r, "WWW-Authenticate", "Bearer realm=\"drawbridge\"");
@@ -226,14 +227,15 @@ static void admit(struct request *r, const struct token_found *found)
     if (!r->principal) {
         (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
     } else if (!source_fits(found->allowed_source_ips, r->address)) {
-        metric_add(METRIC_HTTP_DENIED, "source", 1);
+        record_denied(r, "source", found->id, found->owner);
         (void)request_fail(r, HTTP_SOURCE_FORBIDDEN, "%s may not ask from %s", found->owner,
                            r->address);
     } else if (!scope_covers(found->scopes,
                              scope_parse(r->route->scope, strlen(r->route->scope)))) {
-        metric_add(METRIC_HTTP_DENIED, "scope", 1);
+        record_denied(r, "scope", found->id, found->owner);
         (void)request_fail(r, HTTP_FORBIDDEN, "the token lacks the scope %s", r->route->scope);
     } else if (token_in_time(r)) {
+        record_authenticated(r);
         r->facts[1] = KV_STR("owner", r->principal->owner);
         r->facts[2] = KV_STR("token", r->principal->token);
         r->stage = STAGE_BODY;
@@ -260,7 +262,7 @@ static void on_decided(void *arg, bool fits)
     if (fits)
         admit(l->r, &l->found);
     else
-        refuse(l->r, token_verdict_name(TOKEN_WRONG));
+        refuse(l->r, &l->found, token_verdict_name(TOKEN_WRONG));
 }
 
 static void ask(struct look_up *l);
@@ -292,7 +294,7 @@ static void on_looked_up(void *arg, const struct pg_failure *failure)
             log_warn(&r->cx, "access.unasked", KV_ERR(&failure->err));
         unasked(r);
     } else if (verdict != TOKEN_GOOD) {
-        refuse(r, token_verdict_name(verdict));
+        refuse(r, &l->found, token_verdict_name(verdict));
     } else {
         admit(r, &l->found);
     }

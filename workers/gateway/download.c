@@ -4,6 +4,7 @@
 #include "gateway/gateway.h"
 #include "gateway/handlers.h"
 #include "gateway/reader.h"
+#include "gateway/recorder.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct fetching {
 
 static void gone(struct request *r)
 {
+    record_no_download(r);
     (void)request_fail(r, HTTP_GONE, "the link is unknown, over, used up or revoked");
 }
 
@@ -142,6 +144,7 @@ static void on_used(void *arg, json_t *rows, const struct err *err)
         return;
     }
     snprintf(f->session, sizeof f->session, "%s", session);
+    record_download(r, f->session);
     log_info(&r->cx, "download.used", KV_STR("session", f->session));
     request_set(r, "Content-Disposition",
                 f->png ? "inline; filename=\"drawbridge.png\""

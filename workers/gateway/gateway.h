@@ -11,6 +11,7 @@ struct access;
 struct overview;
 struct publisher;
 struct reader;
+struct recorder;
 struct server;
 struct streams;
 struct waiters;
@@ -24,6 +25,7 @@ struct gateway {
     struct reader *slow; /* connections for what may take long: who asks is not kept waiting */
     struct access *access;
     struct publisher *publisher;
+    struct recorder *recorder;
     struct waiters *waiters;
     struct server *server;
     struct streams *streams;

@@ -6,6 +6,7 @@
 #include "gateway/overview.h"
 #include "gateway/publish.h"
 #include "gateway/reader.h"
+#include "gateway/recorder.h"
 #include "gateway/route.h"
 #include "gateway/server.h"
 #include "gateway/stream.h"
@@ -58,8 +59,8 @@ static void on_turn(uv_timer_t *timer)
     (void)timer;
     clock_tick(gateway.clock);
     watchdog_turned(clock_mono_now_us());
-    if (gateway.draining &&
-        (!server_connections(gateway.server) || clock_mono_now_us() >= drain_until_us))
+    bool over = !server_connections(gateway.server) && recorder_done(gateway.recorder);
+    if (gateway.draining && (over || clock_mono_now_us() >= drain_until_us))
         stop(0);
 }
 
@@ -153,8 +154,8 @@ static bool open_sources(struct gateway *g, struct err *err)
     g->clock = clock_new();
     return (g->clock || err_set(err, ERR_NO_MEMORY, "the clock")) &&
            (g->access = access_new(g, err)) && (g->reader = reader_new(g, on_database_up, err)) &&
-           (g->publisher = publisher_new(g, err)) && (g->waiters = waiters_new(g, err)) &&
-           open_trail(g, err);
+           (g->publisher = publisher_new(g, err)) && (g->recorder = recorder_new(g, err)) &&
+           (g->waiters = waiters_new(g, err)) && open_trail(g, err);
 }
 
 static int fail(const struct err *err)

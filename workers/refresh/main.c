@@ -1,4 +1,4 @@
-/* drawbridge-refresh: what falls due. */
+/* drawbridge-refresh: what falls due, and what gateways saw. */
 #include "refresh/refresh.h"
 
 #include "store/policies.h"
@@ -10,6 +10,7 @@ const struct command_type refresh_commands[] = {
     {"session.activity", "session", "sessionId", "userId", &due_policy, true},
     {"session.idle", "session", "sessionId", "userId", &due_policy, true},
     {"token.expire", "token", "tokenId", "owner", &due_policy, true},
+    {"auth.record", "gateway", "gateway", "gateway", &record_policy, false},
 };
 const size_t refresh_ncommands = LEN(refresh_commands);
 
@@ -43,6 +44,10 @@ static void decide(void *w, struct batch *b, struct item *it)
     struct world world = resources_world(&r->resources, b, it);
     struct session_row *row = (struct session_row *)(void *)world.session;
     struct plan plan = {.kind = PLAN_NONE};
+    if (!strcmp(it->type->name, "auth.record")) {
+        record_decide(b, it);
+        return;
+    }
     if (is_token_command(it)) {
         token_command_decide(b, it);
         return;

@@ -23,6 +23,9 @@ struct refresh {
 extern const struct command_type refresh_commands[];
 extern const size_t refresh_ncommands;
 
+/* auth.record: what a gateway saw becomes the event that says so (T-09, ADR 0016). */
+void record_decide(struct batch *b, struct item *it);
+
 /* Starts a scan when one is due and none is under way. */
 void refresh_tick(struct refresh *r);
 /* Its late answers are dropped. */

@@ -16,11 +16,21 @@ const struct policy stop_policy = {.delays_ms = {5000, 5000}, .on_death = DEATH_
 
 const struct policy due_policy = {.delays_ms = {1000, 5000, 15000}, .on_death = DEATH_CONTINUE};
 
+/* Says what has been: nothing can fail but the database. */
+const struct policy record_policy = {.on_death = DEATH_CONTINUE};
+
 const struct policy_row policy_rows[] = {
-    {"user.put", &user_policy},      {"user.remove", &user_policy},
-    {"token.create", &token_policy}, {"token.update", &token_policy},
-    {"token.rotate", &token_policy}, {"token.revoke", &token_policy},
-    {"token.expire", &due_policy},   {"session.start", &start_policy},
-    {"session.stop", &stop_policy},  {"session.activity", &due_policy},
-    {"session.idle", &due_policy},   {NULL, NULL},
+    {"user.put", &user_policy},
+    {"user.remove", &user_policy},
+    {"token.create", &token_policy},
+    {"token.update", &token_policy},
+    {"token.rotate", &token_policy},
+    {"token.revoke", &token_policy},
+    {"token.expire", &due_policy},
+    {"session.start", &start_policy},
+    {"session.stop", &stop_policy},
+    {"session.activity", &due_policy},
+    {"session.idle", &due_policy},
+    {"auth.record", &record_policy},
+    {NULL, NULL},
 };

@@ -4,7 +4,8 @@
 
 #include "core/retry.h"
 
-extern const struct policy user_policy, token_policy, start_policy, stop_policy, due_policy;
+extern const struct policy user_policy, token_policy, start_policy, stop_policy, due_policy,
+    record_policy;
 
 struct policy_row {
     const char *type; /* "session.start"; NULL ends the table */

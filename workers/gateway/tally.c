@@ -1,0 +1,173 @@
+#include "gateway/tally.h"
+
+#include <string.h>
+
+#define NOBODY UINT32_MAX
+#define VARIOUS "various" /* why: there was no room to tell them apart */
+
+struct tally {
+    size_t n, max; /* max + SEEN_KINDS rows are there: the last are for what finds no room */
+    size_t next;   /* where tally_next goes on */
+    size_t slots;  /* a power of two, at least twice max */
+    uint32_t *index;
+    struct tally_row rows[];
+};
+
+static size_t slots_for(size_t rows)
+{
+    size_t slots = 64;
+    while (slots < 2 * rows)
+        slots *= 2;
+    return slots;
+}
+
+static void forget_places(struct tally *t)
+{
+    for (size_t i = 0; i < t->slots; i++)
+        t->index[i] = NOBODY;
+}
+
+struct tally *tally_new(size_t rows, struct err *err)
+{
+    struct tally *t = calloc(1, sizeof *t + (rows + SEEN_KINDS) * sizeof t->rows[0]);
+    if (t) {
+        t->max = rows;
+        t->slots = slots_for(rows);
+        t->index = calloc(t->slots, sizeof *t->index);
+    }
+    if (!t || !t->index) {
+        free(t);
+        (void)err_set(err, ERR_NO_MEMORY, "the tally");
+        return NULL;
+    }
+    forget_places(t);
+    return t;
+}
+
+void tally_free(struct tally **t)
+{
+    if (*t)
+        free((*t)->index);
+    free(*t);
+    *t = NULL;
+}
+
+/* ---- places ---- */
+
+/* FNV-1a: who knows it fills one chain of a table that has a thousand rows. */
+static uint64_t mix(uint64_t h, const char *s)
+{
+    for (; s && *s; s++)
+        h = (h ^ (uint8_t)*s) * 0x100000001b3;
+    return (h ^ 0xff) * 0x100000001b3;
+}
+
+static size_t place_of(const struct tally *t, const struct sighting *s)
+{
+    uint64_t h = mix(0xcbf29ce484222325 + (uint64_t)s->kind, s->reason);
+    h = mix(mix(mix(mix(h, s->token), s->session), s->owner), s->address);
+    return (size_t)(h >> 32) & (t->slots - 1);
+}
+
+static bool same_reason(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool same(const struct sighting *a, const struct sighting *b)
+{
+    return a->kind == b->kind && same_reason(a->reason, b->reason) && !strcmp(a->token, b->token) &&
+           !strcmp(a->session, b->session) && !strcmp(a->owner, b->owner) &&
+           !strcmp(a->address, b->address);
+}
+
+/* Where it is, or belongs. */
+static uint32_t *find(struct tally *t, const struct sighting *what)
+{
+    size_t at = place_of(t, what);
+    while (t->index[at] != NOBODY && !same(&t->rows[t->index[at]].what, what))
+        at = (at + 1) & (t->slots - 1);
+    return &t->index[at];
+}
+
+/* ---- counting ---- */
+
+static struct tally_row *spare_of(struct tally *t, const struct sighting *what)
+{
+    struct tally_row *row = &t->rows[t->max + what->kind];
+    row->told = true; /* each of them would be a first one */
+    row->what.kind = what->kind;
+    row->what.reason = what->reason ? VARIOUS : NULL;
+    return row;
+}
+
+static struct tally_row *row_of(struct tally *t, const struct sighting *what)
+{
+    uint32_t *place = find(t, what);
+    if (*place == NOBODY && t->n == t->max)
+        return spare_of(t, what);
+    if (*place == NOBODY) {
+        *place = (uint32_t)t->n++;
+        t->rows[*place] = (struct tally_row){.what = *what};
+    }
+    return &t->rows[*place];
+}
+
+void tally_see(struct tally *t, const struct sighting *what, int64_t now_ms)
+{
+    struct tally_row *row = row_of(t, what);
+    if (!row->count++) {
+        row->what.route = what->route;
+        memcpy(row->what.correlation, what->correlation, sizeof row->what.correlation);
+        row->first_ms = now_ms;
+    }
+    row->last_ms = now_ms;
+}
+
+void tally_turn(struct tally *t)
+{
+    size_t kept = 0;
+    forget_places(t);
+    for (size_t i = 0; i < t->n; i++) {
+        if (!t->rows[i].count)
+            continue;
+        t->rows[kept] = t->rows[i];
+        t->rows[kept].told = false;
+        *find(t, &t->rows[kept].what) = (uint32_t)kept;
+        kept++;
+    }
+    t->n = kept;
+    t->next = 0;
+    for (size_t i = t->max; i < t->max + SEEN_KINDS; i++)
+        t->rows[i].told = false;
+}
+
+static struct tally_row *nth(struct tally *t, size_t i)
+{
+    return i < t->n ? &t->rows[i] : &t->rows[t->max + i - t->n];
+}
+
+bool tally_next(struct tally *t, struct tally_row *out)
+{
+    size_t all = t->n + SEEN_KINDS;
+    for (size_t tried = 0; tried < all; tried++) {
+        struct tally_row *row = nth(t, t->next++ % all);
+        if (row->told || !row->count)
+            continue;
+        *out = *row;
+        row->told = true;
+        row->count = 0;
+        return true;
+    }
+    return false;
+}
+
+size_t tally_untold(const struct tally *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n; i++)
+        n += t->rows[i].count > 0;
+    for (size_t i = t->max; i < t->max + SEEN_KINDS; i++)
+        n += t->rows[i].count > 0;
+    return n;
+}
