@@ -55,7 +55,8 @@ def pytest_runtest_call(item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item):
-    deadline(item, SETUP_LIMIT_S)
+    marker = item.get_closest_marker("limit")
+    deadline(item, max(SETUP_LIMIT_S, marker.args[0] if marker else 0))
     try:
         return (yield)
     finally:

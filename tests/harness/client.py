@@ -163,6 +163,7 @@ def read_all(brokers, topic, start=None, timeout=60):
             if first < high:
                 ends[n] = high
                 wanted.append(TopicPartition(topic, n, first))
+        timeout += sum(ends[t.partition] - t.offset for t in wanted) / 10_000
         reader.assign(wanted)
         records, deadline = [], time.monotonic() + timeout
         while ends:
@@ -190,6 +191,7 @@ class Client:
         self.events = []        # everything that arrived, in order of arrival
         self._by_cause = {}     # command id -> outcome events
         self._by_subject = {}
+        self._ignored = None
         self._lock = threading.Condition()
         self._failed = []
         self._producer = Producer({
@@ -318,6 +320,10 @@ class Client:
         its broker was killed."""
         self._anew.set()
 
+    def ignore(self, subjects):
+        """Events of subjects that begin so are not kept from now on: a million would not fit."""
+        self._ignored = subjects
+
     def _reconnect(self):
         self._anew.clear()
         self._reader.close()
@@ -336,6 +342,8 @@ class Client:
                     continue
                 event = Event(message)
                 self._next[event.partition] = event.offset + 1
+                if self._ignored and event.subject and event.subject.startswith(self._ignored):
+                    continue
                 with self._lock:
                     self.events.append(event)
                     if event.subject:

@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from harness.caller import token_of
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.limit(180)
 def test_a_contract_tester_finds_nothing(stack, user, tmp_path):
     """T-11: schemathesis, signed in, bounded; the same cases each time."""
     stack.start("gateway-contract", worker="gateway", env={
