@@ -5,30 +5,43 @@
 #include <strings.h>
 
 #include "gateway/gateway.h"
+#include "gateway/inquiry.h"
 #include "gateway/net.h"
 #include "gateway/rate.h"
 #include "gateway/reader.h"
 #include "gateway/recorder.h"
-#include "gateway/slow.h"
 
 #include "core/json_value.h"
 #include "core/metric.h"
 #include "core/uuid.h"
-#include "store/token_check.h"
 
-enum {
-    RATE_SLOTS = 1 << 16,
-    FRESH_US = 700000, /* what was read longer ago may be revoked since (T-05: within a second) */
-    ASKS_MAX = 3
-};
+enum { RATE_SLOTS = 1 << 16, KNOWN_SLOTS = 1 << 13, SWEEP_MS = 1000 };
 
 struct access {
     struct gateway *gateway;
     struct sealer *sealer;
     struct peppers *peppers;
     struct rates *rates;
-    struct slow *slow;
+    struct known *known; /* NULL: nothing is remembered */
+    struct inquiries *inquiries;
+    uv_timer_t sweep;
 };
+
+static void on_sweep(uv_timer_t *timer)
+{
+    const struct access *a = timer->data;
+    known_sweep(a->known, clock_mono_now_us());
+}
+
+static bool remember(struct access *a, struct err *err)
+{
+    if (!a->gateway->conf.gateway_token_cache)
+        return true;
+    a->known = known_new(KNOWN_SLOTS, err);
+    uv_timer_init(&a->gateway->loop, &a->sweep);
+    a->sweep.data = a;
+    return a->known && !uv_timer_start(&a->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+}
 
 struct access *access_new(struct gateway *g, struct err *err)
 {
@@ -38,13 +51,11 @@ struct access *access_new(struct gateway *g, struct err *err)
         return NULL;
     }
     a->gateway = g;
-    a->rates = rates_new(RATE_SLOTS, err);
-    if (!a->rates)
-        return NULL;
-    a->sealer = sealer_open(g->conf.master_key_file, err);
-    a->peppers = a->sealer ? peppers_new(err) : NULL;
-    a->slow = a->peppers ? slow_new(g, a->peppers, err) : NULL;
-    return a->slow ? a : NULL; /* without, the process ends */
+    bool ok = (a->rates = rates_new(RATE_SLOTS, err)) &&
+              (a->sealer = sealer_open(g->conf.master_key_file, err)) &&
+              (a->peppers = peppers_new(err)) && remember(a, err) &&
+              (a->inquiries = inquiries_new(g, a->peppers, a->known, err));
+    return ok ? a : NULL; /* without, the process ends */
 }
 
 const struct peppers *access_peppers(const struct access *a)
@@ -166,17 +177,9 @@ json_t *principal_json(const struct principal *p)
     return json_pack("{s:s, s:s}", "kind", user ? "user" : "admin", "id", p->owner);
 }
 
-struct look_up {
-    struct request *r;
-    struct credential credential;
-    struct token_found found;
-    int64_t asked_us;
-    int asks;
-    bool failed;
-};
-
-static void refuse(struct request *r, const struct token_found *found, const char *why)
+static void refuse(struct request *r, const struct token_found *found, enum token_verdict verdict)
 {
+    const char *why = token_verdict_name(verdict);
     record_denied(r, why, found->id, found->owner);
     count_failure(r);
     r->facts[1] = KV_STR("denied", why);
@@ -213,12 +216,14 @@ static struct principal *principal_of(struct arena *a, const struct token_found 
     if (!p)
         return NULL;
     uuid_format(found->id, id);
-    *p = (struct principal){.owner = found->owner,
-                            .token = memcmp(found->id, none, TOKEN_ID) ? arena_str(a, id) : NULL,
-                            .tenant = found->tenant,
+    bool token = memcmp(found->id, none, TOKEN_ID) != 0;
+    *p = (struct principal){.owner = arena_str(a, found->owner),
+                            .token = token ? arena_str(a, id) : NULL,
+                            .tenant = found->tenant ? arena_str(a, found->tenant) : NULL,
                             .scopes = found->scopes,
                             .owner_is_user = found->owner_is_user};
-    return p;
+    bool whole = p->owner && (p->token || !token) && (p->tenant || !found->tenant);
+    return whole ? p : NULL;
 }
 
 static void admit(struct request *r, const struct token_found *found)
@@ -243,61 +248,20 @@ static void admit(struct request *r, const struct token_found *found)
     }
 }
 
-static void on_row(void *arg, const PGresult *rows)
-{
-    struct look_up *l = arg;
-    l->failed = !token_check_read(rows, l->r->arena, &l->found);
-}
-
 static void unasked(struct request *r)
 {
     request_set(r, "Retry-After", "2");
     (void)request_fail(r, HTTP_UNAVAILABLE, "who asks cannot be looked up for the moment");
 }
 
-/* Its pepper is lost, and Argon2id has decided. */
-static void on_decided(void *arg, bool fits)
+static void on_told(void *arg, const struct token_found *found, enum token_verdict verdict)
 {
-    struct look_up *l = arg;
-    if (fits)
-        admit(l->r, &l->found);
+    if (!found)
+        unasked(arg);
+    else if (verdict == TOKEN_GOOD)
+        admit(arg, found);
     else
-        refuse(l->r, &l->found, token_verdict_name(TOKEN_WRONG));
-}
-
-static void ask(struct look_up *l);
-
-static void on_looked_up(void *arg, const struct pg_failure *failure)
-{
-    struct look_up *l = arg;
-    struct request *r = l->r;
-    struct gateway *g = r->gateway;
-    bool stale = clock_mono_now_us() - l->asked_us > FRESH_US;
-    if (!failure && stale && l->asks < ASKS_MAX) {
-        ask(l);
-        return;
-    }
-    struct slow *slow = g->access->slow;
-    size_t which = 0;
-    enum token_verdict verdict =
-        token_check(&l->found, &l->credential, g->access->peppers, clock_ms(g->clock), &which);
-    bool asked = !failure && !l->failed && !stale, decides = false;
-    if (asked && verdict == TOKEN_GOOD)
-        slow_used(slow, &l->found, which, &l->credential);
-    else if (asked && verdict == TOKEN_UNDECIDED)
-        decides = slow_decide(slow, &l->found, which, &l->credential, on_decided, l);
-    credential_wipe(&l->credential);
-    if (decides)
-        return;
-    if (failure || l->failed || stale || verdict == TOKEN_UNDECIDED) {
-        if (failure)
-            log_warn(&r->cx, "access.unasked", KV_ERR(&failure->err));
-        unasked(r);
-    } else if (verdict != TOKEN_GOOD) {
-        refuse(r, &l->found, token_verdict_name(verdict));
-    } else {
-        admit(r, &l->found);
-    }
+        refuse(arg, found, verdict);
 }
 
 /* The credential: a bearer token, or X-API-Key. */
@@ -314,34 +278,40 @@ static const char *credential_of(const struct request *r, size_t *n)
     return bearer ? bearer : "";
 }
 
-static void ask(struct look_up *l)
+/* Admitted by what is known of the credential, and whether that is to be asked for anew. */
+static bool known_admits(struct request *r, const struct credential *c, bool *out_ahead)
 {
-    struct request *r = l->r;
-    struct pg *pg = reader_pg(r->gateway->reader);
-    if (!pg) {
-        credential_wipe(&l->credential);
-        unasked(r);
-        return;
-    }
-    l->asks++;
-    l->asked_us = clock_mono_now_us();
-    l->found = (struct token_found){0};
-    token_check_ask(pg, r->gateway->access->peppers, &l->credential, on_row, l);
-    pg_sync(pg, on_looked_up, l);
+    const struct access *a = r->gateway->access;
+    uint8_t key[KNOWN_KEY];
+    if (!a->known)
+        return false;
+    known_key(a->known, c, key);
+    const struct token_found *found =
+        known_find(a->known, key, clock_mono_now_us(), clock_ms(r->gateway->clock), out_ahead);
+    metric_add(METRIC_TOKEN_LOOKUPS, found ? "known" : "asked", 1);
+    if (found)
+        admit(r, found);
+    return found;
 }
 
 static void look_up(struct request *r)
 {
     size_t n;
     const char *text = credential_of(r, &n);
-    struct look_up *l = arena_get(r->arena, sizeof *l);
-    if (!l) {
+    struct credential c;
+    bool ahead = false;
+    struct inquirer *who = arena_get(r->arena, sizeof *who);
+    if (!who) {
         unasked(r);
         return;
     }
-    l->r = r;
-    credential_read(text, n, &l->credential);
-    ask(l);
+    *who = (struct inquirer){on_told, r, NULL};
+    credential_read(text, n, &c);
+    if (!known_admits(r, &c, &ahead))
+        inquire(r->gateway->access->inquiries, &c, who);
+    else if (ahead)
+        inquire(r->gateway->access->inquiries, &c, NULL);
+    credential_wipe(&c);
 }
 
 void access_check(struct request *r)
@@ -354,4 +324,10 @@ void access_check(struct request *r)
     }
     r->stage = STAGE_BODY;
     request_wake(r);
+}
+
+void access_heard(struct access *a, const char *subject, size_t n)
+{
+    if (a->known)
+        known_heard(a->known, subject, n, clock_mono_now_us());
 }

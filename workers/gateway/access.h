@@ -3,9 +3,9 @@
  * All refusals of a credential are one answer, 401, told after the same work: parse, one look-up,
  * HMAC over what was found or a dummy, one comparison. Which it was goes to the log only.
  *
- * Nothing is cached: every request asks the database, in one query. What was read longer ago than
- * 0.7 s when it arrives is not believed and asked for again (at most three times, then 503), so
- * that a revocation holds everywhere within a second, also with the database slow (T-05).
+ * A good answer of the database is believed for 0.7 s from when it was asked for, and not beyond an
+ * event about the token or its owner (known.h, inquiry.h), so that a revocation holds everywhere
+ * within a second, also with the database slow (T-05).
  *
  * Limits of rate (T-14): per address before anything is looked up, also for those that come
  * without a good credential; per token when it is known. 429 with Retry-After. */
@@ -33,6 +33,10 @@ void access_refresh(struct access *a);
 /* What secrets are hashed with. */
 const struct peppers *access_peppers(const struct access *a);
 bool access_ready(const struct access *a); /* there is a pepper */
+
+/* Something has happened to this subject ("token/<id>", "user/<id>"): what is known of it is over.
+ */
+void access_heard(struct access *a, const char *subject, size_t n);
 
 /* Ends in STAGE_BODY (granted) or in an answer: 401, 403, or 503 when nobody can be asked. At once
  * or later. */

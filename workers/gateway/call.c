@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/peer.h"
 #include "gateway/publish.h"
@@ -129,6 +130,10 @@ static void on_outcome(void *arg, const char *outcome, const char *type, const j
     peer_watch(r->peer, NULL, NULL);
     c->waiter = NULL;
     c->answered = true;
+    if (outcome) /* the inbox may have told it before the stream: whoever reads our answer is right
+                  */
+        access_heard(r->gateway->access, c->message.command.subject,
+                     strlen(c->message.command.subject));
     if (!outcome)
         accepted(c);
     else if (!strcmp(outcome, "done"))

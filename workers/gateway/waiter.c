@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/reader.h"
 #include "gateway/wake.h"
@@ -110,15 +111,19 @@ static const char *header(const rd_kafka_headers_t *list, const char *name, size
     return list && !rd_kafka_header_get_last(list, name, &value, n) ? value : NULL;
 }
 
-/* Whoever waits for this command is told; several may, when it was sent again. */
+/* Whoever waits for this command is told; several may, when it was sent again. Before that, what is
+ * believed of a token or a user is over when something has happened to it. */
 static void on_message(struct waiters *w, const rd_kafka_message_t *m)
 {
     rd_kafka_headers_t *list = NULL;
-    size_t id_n = 0, outcome_n = 0, type_n = 0;
+    size_t id_n = 0, outcome_n = 0, type_n = 0, subject_n = 0;
     char outcome[16], type[96];
     struct err ignored = {0};
     if (m->err || rd_kafka_message_headers(m, &list))
         return;
+    const char *subject = header(list, "ce_subject", &subject_n);
+    if (subject)
+        access_heard(w->gateway->access, subject, subject_n);
     const char *id = header(list, "ce_causationid", &id_n);
     const char *what = header(list, "drawbridge-outcome", &outcome_n);
     const char *name = header(list, "ce_type", &type_n);
