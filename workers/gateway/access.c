@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 #include "gateway/inquiry.h"
 #include "gateway/net.h"
+#include "gateway/pace.h"
 #include "gateway/rate.h"
 #include "gateway/reader.h"
 #include "gateway/recorder.h"
@@ -24,6 +25,7 @@ struct access {
     struct rates *rates;
     struct known *known; /* NULL: nothing is remembered */
     struct inquiries *inquiries;
+    struct pace *pace;
     uv_timer_t sweep;
 };
 
@@ -54,7 +56,8 @@ struct access *access_new(struct gateway *g, struct err *err)
     bool ok = (a->rates = rates_new(RATE_SLOTS, err)) &&
               (a->sealer = sealer_open(g->conf.master_key_file, err)) &&
               (a->peppers = peppers_new(err)) && remember(a, err) &&
-              (a->inquiries = inquiries_new(g, a->peppers, a->known, err));
+              (a->inquiries = inquiries_new(g, a->peppers, a->known, err)) &&
+              (a->pace = pace_new(&g->loop, err));
     return ok ? a : NULL; /* without, the process ends */
 }
 
@@ -177,14 +180,28 @@ json_t *principal_json(const struct principal *p)
     return json_pack("{s:s, s:s}", "kind", user ? "user" : "admin", "id", p->owner);
 }
 
+static void tell_refused(struct request *r)
+{
+    request_set(r, "WWW-Authenticate", "Bearer realm=\"drawbridge\"");
+    (void)request_fail(r, HTTP_UNAUTHENTICATED, "%s", "the request has no good credential");
+}
+
+/* What a leaky check knows early it tells early: tests have to notice. */
+static bool leaks(enum token_verdict why)
+{
+    return token_check_leaks() && why != TOKEN_WRONG;
+}
+
 static void refuse(struct request *r, const struct token_found *found, enum token_verdict verdict)
 {
     const char *why = token_verdict_name(verdict);
     record_denied(r, why, found->id, found->owner);
     count_failure(r);
     r->facts[1] = KV_STR("denied", why);
-    request_set(r, "WWW-Authenticate", "Bearer realm=\"drawbridge\"");
-    (void)request_fail(r, HTTP_UNAUTHENTICATED, "%s", "the request has no good credential");
+    if (leaks(verdict))
+        tell_refused(r);
+    else
+        pace_hold(r->gateway->access->pace, r, tell_refused);
 }
 
 static bool source_fits(const char *networks, const char *address)
@@ -307,7 +324,9 @@ static void look_up(struct request *r)
     }
     *who = (struct inquirer){on_told, r, NULL};
     credential_read(text, n, &c);
-    if (!known_admits(r, &c, &ahead))
+    if (leaks(TOKEN_UNKNOWN) && c.kind == CREDENTIAL_NONE)
+        refuse(r, &(struct token_found){0}, TOKEN_UNKNOWN);
+    else if (!known_admits(r, &c, &ahead))
         inquire(r->gateway->access->inquiries, &c, who);
     else if (ahead)
         inquire(r->gateway->access->inquiries, &c, NULL);

@@ -1,7 +1,8 @@
 /* access — who asks, and may they? The one way into every route that is not public (T-04, T-06).
  *
  * All refusals of a credential are one answer, 401, told after the same work: parse, one look-up,
- * HMAC over what was found or a dummy, one comparison. Which it was goes to the log only.
+ * HMAC over what was found or a dummy, one comparison; and at a fixed time (pace.h). Which it was
+ * goes to the log only.
  *
  * A good answer of the database is believed for 0.7 s from when it was asked for, and not beyond an
  * event about the token or its owner (known.h, inquiry.h), so that a revocation holds everywhere
