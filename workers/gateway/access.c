@@ -11,6 +11,7 @@
 #include "gateway/rate.h"
 #include "gateway/reader.h"
 #include "gateway/recorder.h"
+#include "gateway/usage.h"
 
 #include "core/json_value.h"
 #include "core/metric.h"
@@ -26,6 +27,7 @@ struct access {
     struct known *known; /* NULL: nothing is remembered */
     struct inquiries *inquiries;
     struct pace *pace;
+    struct usage *usage;
     uv_timer_t sweep;
 };
 
@@ -57,7 +59,7 @@ struct access *access_new(struct gateway *g, struct err *err)
               (a->sealer = sealer_open(g->conf.master_key_file, err)) &&
               (a->peppers = peppers_new(err)) && remember(a, err) &&
               (a->inquiries = inquiries_new(g, a->peppers, a->known, err)) &&
-              (a->pace = pace_new(&g->loop, err));
+              (a->pace = pace_new(&g->loop, err)) && (a->usage = usage_new(g, err));
     return ok ? a : NULL; /* without, the process ends */
 }
 
@@ -260,6 +262,8 @@ static void admit(struct request *r, const struct token_found *found)
         record_authenticated(r);
         r->facts[1] = KV_STR("owner", r->principal->owner);
         r->facts[2] = KV_STR("token", r->principal->token);
+        if (r->principal->token)
+            usage_note(r->gateway->access->usage, found->id, r->address);
         r->stage = STAGE_BODY;
         request_wake(r);
     }
