@@ -1,6 +1,8 @@
 """Tokens and users over HTTP on the real stack, asked by a client of Python's own (T-02, T-06, T-12)."""
 import concurrent.futures
+import hashlib
 import json
+import time
 import urllib.parse
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from harness import until
 from harness.caller import Caller
 from harness.client import new_id
+from harness.wait import stays
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +198,34 @@ def test_a_token_whose_two_hashes_disagree_is_revoked(caller, url, user, stack):
     assert "disagree" in json.dumps(told[0], default=str)
 
 
+def test_the_last_use_of_a_token_is_shown_and_written_once_a_minute(caller, url, user, stack):
+    """T-01 T-02: when and from where, over HTTP and at the command line."""
+    ada = caller(user(), "tokens:*", "sessions:*")
+    token, secret = make_token(ada)
+    path, job = "/api/v1/tokens/" + token["tokenId"], Caller(url, secret)
+    assert ada("GET", path)[1]["lastUsedAt"] is None
+    assert job("GET", "/api/vpn/status")[0] == 200
+    shown = until(lambda: (t := ada("GET", path)[1])["lastUsedAt"] and t, 30, "its use is written")
+    assert shown["lastUsedIp"] == "127.0.0.1"
+    told = json.loads(stack.cli("token", "show", token["tokenId"], "--json").stdout)
+    assert (told["lastUsedAt"], told["lastUsedIp"]) == (shown["lastUsedAt"], "127.0.0.1")
+    assert job("GET", "/api/vpn/status")[0] == 200
+    stays(lambda: ada("GET", path)[1]["lastUsedAt"] == shown["lastUsedAt"], 2.5, "it is not written again so soon")
+
+
+def test_two_gateways_write_the_use_of_a_token_once_a_minute(caller, url, user, stack):
+    """T-01: what one has written, another passes over; what is a minute old, it writes."""
+    ada = caller(user(), "tokens:*", "sessions:*")
+    (mine, one), (other, two) = make_token(ada), make_token(ada)
+    stack.sql("UPDATE personal_access_token SET last_used_ip = '192.0.2.1', last_used_at ="
+              " now() + %s * interval '1 ms' - CASE WHEN id = %s THEN interval '30 s' ELSE interval '90 s' END"
+              " WHERE id IN (%s, %s)", (stack.now() - time.time()) * 1000, mine["tokenId"], mine["tokenId"], other["tokenId"])
+    assert [Caller(url, s)("GET", "/api/vpn/status")[0] for s in (one, two)] == [200, 200]
+    until(lambda: ada("GET", "/api/v1/tokens/" + other["tokenId"])[1]["lastUsedIp"] == "127.0.0.1", 30,
+          "the older one is written")
+    assert ada("GET", "/api/v1/tokens/" + mine["tokenId"])[1]["lastUsedIp"] == "192.0.2.1"
+
+
 def test_an_expiry_that_is_over_is_refused(caller):
     """T-02 T-15."""
     status, problem, _ = caller("ops", "admin")("POST", "/api/v1/tokens", {
@@ -258,6 +289,37 @@ def test_an_api_key_is_shown_once_and_hashed_anew_by_its_first_use(caller, stack
     _, second, _ = admin("POST", f"/api/users/{name}/key")
     assert by_header("GET", "/api/vpn/status")[0] == 401
     assert Caller(url, X_API_Key=second["apiKey"])("GET", "/api/vpn/status")[0] == 200
+
+
+def test_a_key_of_an_older_system_is_good_and_hashed_anew_by_its_first_use(caller, client, url, user, stack):
+    """T-12 T-04: imported as a SHA-256 by a command; another key is not let in by it."""
+    key = "imported-" + new_id()
+    name = user(apiKeyHash=hashlib.sha256(key.encode()).hexdigest())
+    legacy = "SELECT legacy_sha256 IS NOT NULL FROM token_secret WHERE user_id = %s"
+    assert Caller(url, X_API_Key=key + "x")("GET", "/api/vpn/status")[0] == 401
+    assert stack.value(legacy, name) is True
+    assert Caller(url, X_API_Key=key)("GET", "/api/vpn/status")[0] == 200
+    until(lambda: stack.value(legacy, name) is False, 30, "it is hashed as tokens are")
+    assert Caller(url, X_API_Key=key)("GET", "/api/vpn/status")[0] == 200
+    assert Caller(url, X_API_Key=key + "x")("GET", "/api/vpn/status")[0] == 401
+
+
+def test_an_api_key_whose_two_hashes_disagree_is_taken_away(caller, stack, url, user):
+    """T-04 T-12: the background's re-check finds it by a use; alarm, and the key is gone."""
+    admin, name, other = caller("ops", "admin"), user(), user()
+    keys = [admin("POST", f"/api/users/{u}/key")[1]["apiKey"] for u in (name, other)]
+    for key in keys:
+        assert Caller(url, X_API_Key=key)("GET", "/api/vpn/status")[0] == 200
+    until(lambda: stack.value("SELECT count(argon2id) FROM token_secret WHERE user_id IN (%s, %s)", name, other) == 2,
+          30, "both are hashed")
+    alarms = stack.workers["gateway-tokens"].metric("drawbridge_token_mismatches_total")
+    stack.sql("UPDATE token_secret SET checked_at = NULL, argon2id = (SELECT argon2id FROM token_secret"
+              " WHERE user_id = %s) WHERE user_id = %s", other, name)
+    mine, theirs = (Caller(url, X_API_Key=key) for key in keys)
+    until(lambda: mine("GET", "/api/vpn/status")[0] == 401, 30, "it is taken away", every=0.3)
+    assert stack.workers["gateway-tokens"].metric("drawbridge_token_mismatches_total") > alarms
+    assert admin("GET", "/api/users/" + name)[1]["hasApiKey"] is False
+    assert theirs("GET", "/api/vpn/status")[0] == 200
 
 
 def test_who_asks_from_elsewhere_is_told_so(caller, user):

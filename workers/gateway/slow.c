@@ -1,7 +1,9 @@
 #include "gateway/slow.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/publish.h"
 #include "gateway/reader.h"
@@ -91,6 +93,37 @@ static void revoke_token(struct slow *s, const char *token, const char *owner)
     message_done(&message);
 }
 
+struct dropping {
+    struct slow *slow;
+    char user[6 + 256]; /* the subject */
+};
+
+static void on_dropped(void *arg, const struct pg_failure *failure)
+{
+    auto_free struct dropping *d = arg;
+    const struct gateway *g = d->slow->gateway;
+    access_heard(g->access, d->user, strlen(d->user));
+    if (failure) /* a later use finds it again */
+        log_error(&g->cx, "token.unrevoked", KV_ERR(&failure->err));
+}
+
+/* A key has no command that takes it away: only what the row is made of is wrong. */
+static void drop_key(struct slow *s, const struct token_secret_of *of)
+{
+    struct pg *pg = reader_pg(s->gateway->reader);
+    struct dropping *d = pg ? calloc(1, sizeof *d) : NULL;
+    struct args a;
+    if (!d)
+        return; /* a later use finds it again */
+    d->slow = s;
+    snprintf(d->user, sizeof d->user, "user/%s", of->owner);
+    args_init(&a);
+    args_bytes(&a, of->secret_id, sizeof of->secret_id);
+    pg_query(pg, SQL_API_KEY_DROP, &a, NULL, NULL);
+    pg_sync(pg, on_dropped, d);
+    args_done(&a);
+}
+
 static void on_mismatch(void *arg, const struct token_secret_of *of)
 {
     static const uint8_t none[TOKEN_ID];
@@ -101,7 +134,9 @@ static void on_mismatch(void *arg, const struct token_secret_of *of)
     metric_add(METRIC_TOKEN_MISMATCHES, NULL, 1);
     log_error(&s->gateway->cx, "token.mismatch", KV_STR("owner", of->owner),
               KV_STR("token", key ? NULL : token));
-    if (!key)
+    if (key)
+        drop_key(s, of);
+    else
         revoke_token(s, token, of->owner);
 }
 

@@ -1,6 +1,7 @@
 /* slow — Argon2id for the gateway: its line (store/token_slow.h), and what follows from its word
  * (T-04): a secret that agrees is dated, one that is hashed anew is written, and where the two
- * hashes disagree somebody has written to the row: alarm, and the token is revoked. */
+ * hashes disagree somebody has written to the row: alarm, and the token is revoked, or the API key
+ * taken away. */
 #pragma once
 
 #include "store/token_slow.h"
