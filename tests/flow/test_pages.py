@@ -7,7 +7,8 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ["DRAWBRIDGE_BUILD"]) / "bin/drawbridge"
-LISTS = ("workers/domain/refusal.def", "workers/core/err.def", "workers/core/metric.def")
+LISTS = ("workers/domain/refusal.def", "workers/core/err.def", "workers/core/metric.def",
+         "workers/gateway/routes.def", "workers/gateway/params.def", "workers/gateway/http_error.def")
 
 
 def check(root):
@@ -21,7 +22,8 @@ def test_the_pages_are_made_from_the_lists_as_they_are():
 
 def test_a_changed_list_makes_its_page_stale(tmp_path):
     """The check above can fail."""
-    for name in (*LISTS, "ops/gen/pages", "ops/docs/refusals.md", "ops/docs/errors.md", "ops/docs/metrics.md"):
+    for name in (*LISTS, "ops/gen/pages", "ops/docs/refusals.md", "ops/docs/errors.md", "ops/docs/metrics.md",
+                 "ops/docs/http.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     assert check(tmp_path).returncode == 0
@@ -37,6 +39,15 @@ def test_every_row_of_a_list_is_on_its_page():
         listed = set(re.findall(r'^(?:REFUSAL|ERR|METRIC)\(.*?"([^"]+)"', (ROOT / source).read_text(), re.MULTILINE))
         shown = set(re.findall(r"^\| `([^`]+)`", (ROOT / f"ops/docs/{page}.md").read_text(), re.MULTILINE))
         assert listed - {"none"} == shown
+
+
+def test_every_route_and_every_code_of_the_gateway_is_on_its_page():
+    shown = (ROOT / "ops/docs/http.md").read_text()
+    routes = re.findall(r'^ROUTE\(\w+, (\w+), "([^"]+)"', (ROOT / LISTS[3]).read_text(), re.MULTILINE)
+    codes = re.findall(r'^HTTP_ERROR\(\w+, +\d+, "([^"]+)"', (ROOT / LISTS[5]).read_text(), re.MULTILINE)
+    assert len(routes) > 20 and len(codes) > 10
+    assert not [r for r in routes if f"| `{r[0]} {r[1]}` |" not in shown]
+    assert not [c for c in codes if f"| `{c}` |" not in shown]
 
 
 def test_links_between_the_documents_lead_somewhere():
