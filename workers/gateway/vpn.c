@@ -262,7 +262,7 @@ static void on_counts(void *arg, json_t *rows, const struct err *err)
     args_text(&a, l->user);
     args_text(&a, l->status);
     args_int4(&a, (int32_t)l->limit);
-    args_text(&a, l->r->params[PARAM_CURSOR]);
+    args_text(&a, l->r->params[PARAM_SESSION_CURSOR]);
     reader_ask(l->r->gateway->reader, SQL_SESSION_LIST, &a, on_list, l);
     args_done(&a);
 }
