@@ -48,7 +48,7 @@ endif
 PKGS := rdkafka libpq libcurl jansson libuv libsodium libqrencode libpng libcrypto inih libpcre2-8
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lm
-GATEWAY_LIBS := $(shell pkg-config --libs libmicrohttpd)
+GATEWAY_LIBS := $(shell pkg-config --libs libmicrohttpd gnutls)
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 

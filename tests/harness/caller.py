@@ -7,12 +7,18 @@ import urllib.parse
 class Caller:
     """With one token, other headers, or none; every answer is checked for what all answers have."""
 
-    def __init__(self, url, token=None, **headers):
-        self.url, self.token, self.headers = urllib.parse.urlsplit(url), token, headers
+    def __init__(self, url, token=None, tls=None, **headers):
+        self.url, self.token, self.tls, self.headers = urllib.parse.urlsplit(url), token, tls, headers
+
+    def connection(self):
+        """A new one; tls: the context in which an https URL is trusted."""
+        if self.url.scheme == "https":
+            return http.client.HTTPSConnection(self.url.hostname, self.url.port, timeout=50, context=self.tls)
+        return http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=50)
 
     def bytes(self, method, path, body=None, **headers):
         """(status, bytes, headers)"""
-        connection = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=50)
+        connection = self.connection()
         fields = {name.replace("_", "-"): value for name, value in {**self.headers, **headers}.items()}
         if self.token:
             fields.setdefault("Authorization", "Bearer " + self.token)

@@ -78,15 +78,21 @@ static void on_signal(uv_signal_t *s, int number)
     waiters_hurry(gateway.waiters);
 }
 
+static void on_reload(uv_signal_t *s, int number)
+{
+    (void)s, (void)number;
+    server_reload(gateway.server);
+}
+
 static void watch(struct gateway *g)
 {
-    static uv_signal_t signals[2];
+    static uv_signal_t signals[3];
     static uv_timer_t turn;
-    static const int numbers[] = {SIGTERM, SIGINT};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < LEN(numbers); i++) {
         uv_signal_init(&g->loop, &signals[i]);
-        uv_signal_start(&signals[i], on_signal, numbers[i]);
+        uv_signal_start(&signals[i], numbers[i] == SIGHUP ? on_reload : on_signal, numbers[i]);
     }
     uv_timer_init(&g->loop, &turn);
     uv_timer_start(&turn, on_turn, TURN_MS, TURN_MS);
@@ -125,9 +131,9 @@ static bool open_server(struct gateway *g, struct err *err)
     g->server = server_new(g, &port, err);
     if (!g->server)
         return false;
-    bool v6 = strchr(g->conf.gateway_host, ':') != NULL;
-    snprintf(g->url, sizeof g->url, "http://%s%s%s:%d", v6 ? "[" : "", g->conf.gateway_host,
-             v6 ? "]" : "", port);
+    bool v6 = strchr(g->conf.gateway_host, ':') != NULL, tls = *g->conf.gateway_tls_cert_file;
+    snprintf(g->url, sizeof g->url, "http%s://%s%s%s:%d", tls ? "s" : "", v6 ? "[" : "",
+             g->conf.gateway_host, v6 ? "]" : "", port);
     return write_line(g->conf.gateway_url_file, g->url, err);
 }
 

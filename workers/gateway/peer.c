@@ -15,6 +15,7 @@ struct peer {
     int fd;
     struct net_address address;
     enum phase phase;
+    int64_t begun_us;
     int64_t deadline_us; /* monotonic; 0: none */
     bool late;
     void (*gone)(void *arg); /* NULL: it is not watched */
@@ -50,12 +51,14 @@ struct peer *peer_new(struct peers *all, struct MHD_Connection *c)
     }
     p->all = all;
     p->fd = fd->connect_fd;
+    p->begun_us = clock_mono_now_us();
     p->address = net_address_of(from ? from->client_addr : NULL);
     p->next = all->first;
     if (p->next)
         p->next->prev = p;
     all->first = p;
     all->n++;
+    all->in_head++;
     peer_enter(p, PHASE_HEAD);
     return p;
 }
@@ -72,6 +75,7 @@ void peer_free(struct peer **at)
     if (p->next)
         p->next->prev = p->prev;
     p->all->n--;
+    p->all->in_head -= p->phase == PHASE_HEAD;
     free(p);
 }
 
@@ -97,6 +101,7 @@ void peer_enter(struct peer *p, enum phase phase)
                           [PHASE_WORK] = 0,
                           [PHASE_ANSWER] = c->gateway_answer_timeout,
                           [PHASE_IDLE] = c->gateway_idle_timeout};
+    p->all->in_head += (phase == PHASE_HEAD) - (p->phase == PHASE_HEAD);
     p->phase = phase;
     p->deadline_us = ms[phase] ? clock_mono_now_us() + ms[phase] * 1000 : 0;
 }
@@ -109,7 +114,7 @@ static void hang_up(struct peer *p)
                                "Content-Length: 0\r\n\r\n";
     p->late = true;
     metric_add(METRIC_HTTP_LATE, names[p->phase], 1);
-    if (p->phase == PHASE_HEAD)
+    if (p->phase == PHASE_HEAD && !*p->all->conf->gateway_tls_cert_file)
         (void)!send(p->fd, late, sizeof late - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)shutdown(p->fd, SHUT_RDWR);
 }
@@ -165,6 +170,14 @@ void peers_sweep(struct peers *all)
             hang_up(p);
     ask_who_is_gone(all);
     metric_set(METRIC_HTTP_CONNECTIONS, NULL, (double)all->n);
+}
+
+int64_t peers_oldest_us(const struct peers *all)
+{
+    int64_t oldest = INT64_MAX;
+    for (const struct peer *p = all->first; p; p = p->next)
+        oldest = p->begun_us;
+    return oldest;
 }
 
 void peers_dismiss(struct peers *all)

@@ -30,6 +30,7 @@ struct peers {
     const struct conf *conf;
     struct peer *first; /* the newest */
     size_t n;
+    size_t in_head; /* of them, those whose first head, or handshake, is not complete */
 };
 
 void peers_init(struct peers *all, const struct conf *conf);
@@ -39,6 +40,8 @@ bool peers_admit(const struct peers *all, const struct net_address *from);
 void peers_sweep(struct peers *all);
 /* Shuts down whoever asks for nothing yet. */
 void peers_dismiss(struct peers *all);
+/* When the oldest began, monotonic; INT64_MAX: there is none. */
+int64_t peers_oldest_us(const struct peers *all);
 
 /* A connection has begun, with its head to come. NULL: no memory, and nothing is kept. */
 struct peer *peer_new(struct peers *all, struct MHD_Connection *c);

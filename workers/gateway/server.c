@@ -8,11 +8,14 @@
 #include "gateway/gateway.h"
 #include "gateway/peer.h"
 #include "gateway/stage.h"
+#include "gateway/tls.h"
 
 #include "core/metric.h"
 
 enum {
     SWEEP_MS = 250,
+    UNSURE_MS =
+        20, /* 0.9.75 takes a handshake for ready while it waits for the client, and spins */
     HEAD_BYTES = 16384,
     INCREMENT_BYTES = 1024,
     BACKLOG = 1024,
@@ -23,10 +26,12 @@ struct server {
     struct gateway *gateway;
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
-    uv_timer_t again, sweep;
+    uv_idle_t again;
+    uv_timer_t later, sweep;
     struct peers peers;
-    bool running; /* inside MHD_run */
-    bool resumed; /* a connection goes on: the library has to be run again */
+    struct tls *tls; /* NULL: plain HTTP */
+    bool running;    /* inside MHD_run */
+    bool resumed;    /* a connection goes on: the library has to be run again */
 };
 
 size_t server_connections(const struct server *s)
@@ -63,25 +68,33 @@ static void on_sweep(uv_timer_t *timer)
 {
     struct server *s = timer->data;
     peers_sweep(&s->peers);
+    if (s->tls)
+        tls_forget(s->tls, peers_oldest_us(&s->peers));
 }
 
 /* ---- the loop ---- */
 
-static void on_again(uv_timer_t *timer);
+/* The library is run once in a turn of the loop: a timer of 0 ms that starts itself again would
+ * keep libuv 1.44 from ever turning. */
+static void on_again(uv_idle_t *idle);
+static void on_later(uv_timer_t *timer);
 
 static void run(struct server *s)
 {
-    MHD_UNSIGNED_LONG_LONG ms = 0;
+    MHD_UNSIGNED_LONG_LONG ignored = 0;
     if (s->running)
         return;
     s->running = true;
     s->resumed = false;
     (void)MHD_run(s->daemon);
     s->running = false;
-    if (s->resumed || MHD_get_timeout(s->daemon, &ms))
-        uv_timer_start(&s->again, on_again, ms, 0);
-    else
-        uv_timer_stop(&s->again);
+    bool pending = MHD_get_timeout(s->daemon, &ignored), unsure = s->tls && s->peers.in_head;
+    (void)uv_idle_stop(&s->again);
+    (void)uv_timer_stop(&s->later);
+    if (s->resumed || (pending && !unsure))
+        uv_idle_start(&s->again, on_again);
+    else if (pending)
+        uv_timer_start(&s->later, on_later, UNSURE_MS, 0);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -90,7 +103,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     run(poll->data);
 }
 
-static void on_again(uv_timer_t *timer)
+static void on_again(uv_idle_t *idle)
+{
+    run(idle->data);
+}
+
+static void on_later(uv_timer_t *timer)
 {
     run(timer->data);
 }
@@ -100,7 +118,7 @@ void server_resume(struct server *s, struct MHD_Connection *c)
     MHD_resume_connection(c);
     s->resumed = true;
     if (!s->running)
-        uv_timer_start(&s->again, on_again, 0, 0);
+        uv_idle_start(&s->again, on_again);
 }
 
 static void raise_files(int64_t connections)
@@ -130,7 +148,7 @@ static bool start_daemon(struct server *s, struct err *err)
     if (!parse_listen(c, &address, err))
         return false;
     raise_files(c->gateway_connections);
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (s->tls ? MHD_USE_TLS : 0) |
                      (address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     s->daemon = MHD_start_daemon(
         flags, 0, on_accept, s, stage_request, s->gateway, MHD_OPTION_SOCK_ADDR,
@@ -140,7 +158,9 @@ static bool start_daemon(struct server *s, struct err *err)
         MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, s, MHD_OPTION_NOTIFY_COMPLETED, stage_completed, NULL,
-        MHD_OPTION_UNESCAPE_CALLBACK, stage_unescape, NULL, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, stage_unescape, NULL,
+        s->tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, TLS_PRIORITIES,
+        MHD_OPTION_HTTPS_CERT_CALLBACK, tls_certificate, MHD_OPTION_END);
     return s->daemon || err_set(err, ERR_IO, "cannot listen on %s:%lld: %m", c->gateway_host,
                                 (long long)c->gateway_port);
 }
@@ -153,8 +173,9 @@ static bool join_loop(struct server *s, int *out_port, struct err *err)
     if (!epoll || !port || uv_poll_init(loop, &s->poll, epoll->epoll_fd))
         return err_set(err, ERR_IO, "the server cannot be put into the loop");
     *out_port = port->port;
-    s->poll.data = s->again.data = s->sweep.data = s;
-    uv_timer_init(loop, &s->again);
+    s->poll.data = s->again.data = s->later.data = s->sweep.data = s;
+    uv_idle_init(loop, &s->again);
+    uv_timer_init(loop, &s->later);
     uv_timer_init(loop, &s->sweep);
     uv_timer_start(&s->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     return uv_poll_start(&s->poll, UV_READABLE, on_readable) == 0 ||
@@ -170,12 +191,18 @@ struct server *server_new(struct gateway *g, int *out_port, struct err *err)
     }
     s->gateway = g;
     peers_init(&s->peers, &g->conf);
-    if (start_daemon(s, err) && join_loop(s, out_port, err))
+    if (tls_new(g, &s->tls, err) && start_daemon(s, err) && join_loop(s, out_port, err))
         return s;
     if (s->daemon)
         MHD_stop_daemon(s->daemon);
     free(s);
     return NULL;
+}
+
+void server_reload(struct server *s)
+{
+    if (s->tls)
+        tls_reload(s->tls);
 }
 
 void server_drain(struct server *s)

@@ -31,6 +31,8 @@ static enum MHD_Result queue_answer(struct request *r)
          MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     for (size_t i = 0; ok && i < a->nheaders; i++)
         ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
+    if (ok && *r->gateway->conf.gateway_tls_cert_file)
+        ok = MHD_add_response_header(response, "Strict-Transport-Security", "max-age=31536000");
     if (ok && (r->gateway->draining || r->abandoned))
         ok = MHD_add_response_header(response, "Connection", "close");
     ok = ok && MHD_queue_response(r->connection, (unsigned)a->status, response);
