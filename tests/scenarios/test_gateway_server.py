@@ -1,4 +1,5 @@
 """What becomes of connections: of clients that hang up while their request waits."""
+import contextlib
 import json
 import socket
 import urllib.parse
@@ -27,36 +28,26 @@ def start_by_hand(url, token, profile):
     return s
 
 
-def read_all(s):
-    got = b""
-    while piece := s.recv(65536):
-        got += piece
-    return got
-
-
 def waiting(worker):
     return worker.metric("drawbridge_http_waiting")
 
 
 def test_a_client_that_hangs_up_frees_the_place_of_its_waiting_start(stack, gateway, user):
-    """V-17: the command goes its way, but nobody waits for it any more. Who ended only its side of
-    the connection may still listen, and is told where to look."""
+    """V-17: the command goes its way, but nobody waits for it any more. Who ends only its side of the
+    connection has gone as well."""
     worker, url = gateway
     ada = Caller(url, token_of(stack, user(), "sessions:*"))
     aborted = worker.metric("drawbridge_http_answers_total", status="aborted")
     gone, half = (start_by_hand(url, ada.token, "slow-7000") for _ in range(2))
-    until(lambda: waiting(worker) == 2, 10, "both wait")
+    until(lambda: waiting(worker) == 2, 20, "both wait")
     gone.close()
     with half:
         half.shutdown(socket.SHUT_WR)
         half.settimeout(20)
-        answer = read_all(half)
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 202 "), answer
-    assert f"Location: /api/vpn/status/{json.loads(body)['sessionId']}".encode() in head
-    assert b"Connection: close" in head
+        with contextlib.suppress(ConnectionResetError):
+            assert half.recv(1000) == b""
     until(lambda: worker.metric("drawbridge_http_answers_total", status="aborted") == aborted + 2, 20,
           "both were ended before the outcome came")
     until(lambda: waiting(worker) == 0, 20, "nobody waits")
-    status, page, _ = ada("GET", "/api/vpn/status?status=live")
-    assert (status, page["totalCount"]) == (200, 2), "the sessions are made all the same"
+    until(lambda: ada("GET", "/api/vpn/status?status=live")[1]["totalCount"] == 2, 20,
+          "the sessions are made all the same")

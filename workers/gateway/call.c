@@ -191,7 +191,7 @@ static bool compose_call(struct calling *c, struct problems *problems, struct er
                    &c->message, problems, err);
 }
 
-/* The command goes its way. Who ended only one side of the connection reads where to look. */
+/* The command goes its way; the answer ends the request, and nobody reads it. */
 static void on_gone(void *arg)
 {
     struct calling *c = arg;

@@ -137,6 +137,7 @@ static void tell_gone(struct peer *const *some, struct pollfd *fds, nfds_t n)
         if (!(fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) || !gone)
             continue;
         p->gone = NULL;
+        (void)shutdown(p->fd, SHUT_RDWR);
         gone(p->arg);
     }
 }

@@ -51,6 +51,6 @@ struct peer *peer_of(struct MHD_Connection *c);
 const struct net_address *peer_address(const struct peer *p);
 /* The phase begins, with a deadline of its own. */
 void peer_enter(struct peer *p, enum phase phase);
-/* `gone` is called, once, from a sweep, when the client has ended its side of the connection; NULL:
+/* When the client ends its side, the connection is shut down, and a sweep calls `gone`, once; NULL:
  * not any more. */
 void peer_watch(struct peer *p, void (*gone)(void *arg), void *arg);

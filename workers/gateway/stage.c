@@ -33,7 +33,7 @@ static enum MHD_Result queue_answer(struct request *r)
         ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
     if (ok && *r->gateway->conf.gateway_tls_cert_file)
         ok = MHD_add_response_header(response, "Strict-Transport-Security", "max-age=31536000");
-    if (ok && (r->gateway->draining || r->abandoned))
+    if (ok && r->gateway->draining)
         ok = MHD_add_response_header(response, "Connection", "close");
     ok = ok && MHD_queue_response(r->connection, (unsigned)a->status, response);
     MHD_destroy_response(response);
