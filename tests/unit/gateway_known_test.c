@@ -139,6 +139,15 @@ static void an_older_answer_does_not_replace_a_newer_one(void **state)
     assert_true(finds(b, ASKED + 900000));
 }
 
+static void what_is_not_good_any_more_is_forgotten(void **state)
+{
+    struct bench *b = *state;
+    known_forget(b->known, b->key);
+    known_put(b->known, b->key, &b->found, 0, ASKED);
+    known_forget(b->known, b->key);
+    assert_false(finds(b, ASKED));
+}
+
 static void a_flood_of_credentials_finds_room_and_leaves_none_behind(void **state)
 {
     struct bench *b = *state;
@@ -166,6 +175,7 @@ int main(void)
         TEST(what_ends_meanwhile_ends_what_is_known),
         TEST(an_event_of_the_token_or_its_owner_ends_what_is_known),
         TEST(an_older_answer_does_not_replace_a_newer_one),
+        TEST(what_is_not_good_any_more_is_forgotten),
         TEST(a_flood_of_credentials_finds_room_and_leaves_none_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

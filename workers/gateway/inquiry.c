@@ -123,6 +123,8 @@ static void judge(struct inquiry *q)
         slow_used(all->slow, &q->found, which, &q->credential);
         if (all->known)
             known_put(all->known, q->key, &q->found, which, q->asked_us);
+    } else if (all->known) {
+        known_forget(all->known, q->key);
     }
     if (verdict != TOKEN_UNDECIDED) {
         tell(q, &q->found, verdict);

@@ -193,6 +193,13 @@ void known_put(struct known *k, const uint8_t key[static KNOWN_KEY],
     memcpy(s->key, key, KNOWN_KEY);
 }
 
+void known_forget(struct known *k, const uint8_t key[static KNOWN_KEY])
+{
+    struct slot *s = slot_for(k, key);
+    if (is_of(s, key))
+        slot_empty(s);
+}
+
 void known_sweep(struct known *k, int64_t now_us)
 {
     for (struct slot *s = k->table; s < k->table + k->slots; s++)

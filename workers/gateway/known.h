@@ -34,6 +34,8 @@ const struct token_found *known_find(const struct known *k, const uint8_t key[st
  * without memory it is not known. */
 void known_put(struct known *k, const uint8_t key[static KNOWN_KEY],
                const struct token_found *found, size_t which, int64_t asked_us);
+/* A newer answer was not good. */
+void known_forget(struct known *k, const uint8_t key[static KNOWN_KEY]);
 /* Answers that are not believed any more are given back. */
 void known_sweep(struct known *k, int64_t now_us);
 
