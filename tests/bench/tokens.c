@@ -1,11 +1,15 @@
-/* tokens — what `make bench` measures the check of tokens with (T-04), as the gateway does it: one
- * loop, a few connections in pipeline mode, no cache.
+/* tokens — what `make bench` measures the check of tokens with (T-04): by itself, as the gateway
+ * does it (one loop, a few connections in pipeline mode, no cache), and through a gateway.
  *
  *   tokens copy TABLE N        N rows of personal_access_token, token_scope or token_secret for
  *                              COPY: ids and HMACs are real, the Argon2id string is one for all
  *   tokens ask N RATE SECONDS  open loop, tokens of those N by chance: p50 p99 max of the whole
  *                              check, from the text to the verdict, and of an empty round trip in
  *                              the same run; ms
+ *   tokens text                the text of the first of them
+ *   tokens http PORT PATH N RATE SECONDS
+ *                              the same of GET PATH from a gateway on this machine, over
+ * connections that are kept, and of GET /healthz in between
  *
  * DRAWBRIDGE_DATABASE_URL and DRAWBRIDGE_MASTER_KEY_FILE from the environment. */
 #include "core/clock.h"
@@ -17,7 +21,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECTIONS = 4, OWNERS = 5000, WARM_S = 2 };
+enum {
+    CONNECTIONS = 4,
+    OWNERS = 5000,
+    WARM_S = 2,
+    CALLERS = 64,
+    ANSWER_BYTES = 1 << 17,
+    PROBE_EVERY = 10
+};
 
 struct bench;
 
@@ -128,7 +139,7 @@ static void copy_secret(const struct bench *b, const struct token_text *t, const
     char hex[2 * TOKEN_HMAC + 1];
     token_hmac(b->peppers, peppers_newest(b->peppers), t->secret, TOKEN_SECRET, hmac);
     sodium_bin2hex(hex, sizeof hex, hmac, sizeof hmac);
-    printf("%s\t%s\t\\N\t\\\\x%s\t%d\t%s\t\\N\t2026-01-01Z\tcurrent\t\\N\t\\N\n", id, id, hex,
+    printf("%s\t%s\t\\N\t\\\\x%s\t%d\t%s\t\\N\t2026-01-01Z\tcurrent\t\\N\tnow\n", id, id, hex,
            peppers_newest(b->peppers), phc);
 }
 
@@ -278,6 +289,185 @@ static void ask_all(struct bench *b, long n, long rate, long seconds)
     tell(b->trip_ms, b->trips);
 }
 
+/* ---- through a gateway ---------------------------------------------------------------------- */
+
+struct callers;
+
+/* A connection, with one request at a time. */
+struct caller {
+    struct callers *all;
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    uv_write_t write;
+    bool busy, probes;
+    uint64_t due_ns;
+    char request[512];
+    char answer[ANSWER_BYTES];
+    size_t n;
+};
+
+struct callers {
+    struct bench bench;
+    const char *path;
+    struct caller list[CALLERS];
+    size_t connected;
+    uint64_t *due_ns; /* when each fell due, as it was noticed */
+    long due, most;
+};
+
+static void call_next(struct callers *all);
+
+static void count(struct caller *c)
+{
+    struct bench *b = &c->all->bench;
+    double ms = (double)(uv_hrtime() - c->due_ns) / 1e6;
+    if (strncmp(c->answer, "HTTP/1.1 200 ", 13) != 0)
+        b->refused++;
+    if (c->due_ns - b->begun_ns > WARM_S * UINT64_C(1000000000)) {
+        if (c->probes)
+            b->trip_ms[b->trips++] = ms;
+        else
+            b->check_ms[b->checks++] = ms;
+    }
+    b->ended++;
+    c->busy = false;
+}
+
+static bool whole(const struct caller *c)
+{
+    const char *end = memmem(c->answer, c->n, "\r\n\r\n", 4);
+    const char *length = end ? strcasestr(c->answer, "\r\nContent-Length:") : NULL;
+    return length && length < end &&
+           c->n >= (size_t)(end + 4 - c->answer) + strtoul(length + 17, NULL, 10);
+}
+
+static void on_room(uv_handle_t *h, size_t wanted, uv_buf_t *out)
+{
+    struct caller *c = h->data;
+    (void)wanted;
+    *out = uv_buf_init(c->answer + c->n, (unsigned)(sizeof c->answer - 1 - c->n));
+}
+
+static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct caller *c = stream->data;
+    (void)buf;
+    if (n < 0) { /* after a refusal, or when it has gone */
+        fprintf(stderr, "tokens: %.*s\n", (int)strcspn(c->answer, "\r"), c->answer);
+        fail("the gateway has closed a connection", NULL);
+    }
+    c->n += (size_t)n;
+    c->answer[c->n] = 0;
+    if (!whole(c))
+        return;
+    count(c);
+    call_next(c->all);
+}
+
+static void call(struct caller *c, long i)
+{
+    struct bench *b = &c->all->bench;
+    struct token_text t;
+    char text[TOKEN_TEXT_SIZE];
+    c->probes = i % PROBE_EVERY == PROBE_EVERY - 1;
+    c->due_ns = c->all->due_ns[i];
+    c->busy = true;
+    c->n = 0;
+    token_of((long)randombytes_uniform((uint32_t)b->n), &t);
+    token_text_format(&t, text);
+    int n = snprintf(c->request, sizeof c->request,
+                     "GET %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n",
+                     c->probes ? "/healthz" : c->all->path, text);
+    uv_buf_t out = uv_buf_init(c->request, (unsigned)n);
+    if (n < 0 || (size_t)n >= sizeof c->request ||
+        uv_write(&c->write, (uv_stream_t *)&c->tcp, &out, 1, NULL))
+        fail("a request", NULL);
+}
+
+/* Whoever is idle takes what is due; the rest waits, and its time runs. */
+static void call_next(struct callers *all)
+{
+    struct bench *b = &all->bench;
+    for (struct caller *c = all->list; c < all->list + CALLERS && b->sent < all->due; c++)
+        if (!c->busy)
+            call(c, b->sent++);
+}
+
+static void on_call_tick(uv_timer_t *timer)
+{
+    struct callers *all = timer->data;
+    struct bench *b = &all->bench;
+    uint64_t now = uv_hrtime();
+    long due = (long)((double)(now - b->begun_ns) / 1e9 * (double)b->rate);
+    while (all->due < due && all->due < all->most)
+        all->due_ns[all->due++] = now;
+    call_next(all);
+}
+
+static void on_connected(uv_connect_t *connect, int status)
+{
+    struct caller *c = connect->data;
+    if (status || uv_read_start((uv_stream_t *)&c->tcp, on_room, on_answer))
+        fail("the gateway cannot be reached", NULL);
+    c->all->connected++;
+}
+
+static void connect_all(struct callers *all, int port)
+{
+    struct bench *b = &all->bench;
+    struct sockaddr_in to;
+    if (uv_loop_init(&b->loop) || uv_ip4_addr("127.0.0.1", port, &to))
+        fail("memory", NULL);
+    for (struct caller *c = all->list; c < all->list + CALLERS; c++) {
+        c->all = all;
+        c->tcp.data = c->connect.data = c;
+        if (uv_tcp_init(&b->loop, &c->tcp) || uv_tcp_nodelay(&c->tcp, 1) ||
+            uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&to, on_connected))
+            fail("the gateway cannot be reached", NULL);
+    }
+    while (all->connected < CALLERS)
+        uv_run(&b->loop, UV_RUN_ONCE);
+}
+
+static void call_all(struct callers *all, int port, long seconds)
+{
+    struct bench *b = &all->bench;
+    connect_all(all, port);
+    all->most = b->rate * (seconds + WARM_S);
+    all->due_ns = calloc((size_t)all->most, sizeof *all->due_ns);
+    b->check_ms = calloc((size_t)all->most, sizeof *b->check_ms);
+    b->trip_ms = calloc((size_t)all->most, sizeof *b->trip_ms);
+    if (!all->due_ns || !b->check_ms || !b->trip_ms || uv_timer_init(&b->loop, &b->timer))
+        fail("memory", NULL);
+    b->timer.data = all;
+    b->begun_ns = uv_hrtime();
+    uv_timer_start(&b->timer, on_call_tick, 1, 1);
+    while (b->ended < all->most)
+        uv_run(&b->loop, UV_RUN_ONCE);
+    if (b->refused)
+        fail("good tokens were refused", NULL);
+    tell(b->check_ms, b->checks);
+    tell(b->trip_ms, b->trips);
+}
+
+static void print_first(void)
+{
+    struct token_text t;
+    char text[TOKEN_TEXT_SIZE];
+    token_of(0, &t);
+    token_text_format(&t, text);
+    puts(text);
+}
+
+static void http(char **argv)
+{
+    static struct callers all;
+    all.path = argv[3];
+    all.bench.n = strtol(argv[4], NULL, 10);
+    all.bench.rate = strtol(argv[5], NULL, 10);
+    call_all(&all, (int)strtol(argv[2], NULL, 10), strtol(argv[6], NULL, 10));
+}
+
 int main(int argc, char **argv)
 {
     struct bench b = {0};
@@ -288,8 +478,13 @@ int main(int argc, char **argv)
         begin(&b);
         ask_all(&b, strtol(argv[2], NULL, 10), strtol(argv[3], NULL, 10),
                 strtol(argv[4], NULL, 10));
+    } else if (argc == 2 && !strcmp(argv[1], "text")) {
+        print_first();
+    } else if (argc == 7 && !strcmp(argv[1], "http")) {
+        http(argv);
     } else {
-        fail("usage: tokens copy TABLE N | tokens ask N RATE SECONDS", NULL);
+        fail("usage: tokens copy TABLE N | ask N RATE SECONDS | http PORT PATH N RATE SECONDS",
+             NULL);
     }
     return 0;
 }
