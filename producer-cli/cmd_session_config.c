@@ -11,36 +11,14 @@
 
 #include <sodium.h>
 
-#include "core/seal.h"
 #include "core/uuid.h"
-#include "drivers/client_config.h"
+#include "drivers/client_config_row.h"
 #include "drivers/qr.h"
 
 #include "private_file.h"
 #include "session_config.h"
 
-enum { SEALED_BYTES_MAX = 4096, PNG_BYTES_MAX = 1 << 20, QR_TEXT_BYTES_MAX = 1 << 20 };
-
-/* NULL without an error when the client made its own pair. */
-static struct secret *open_key(struct cli *cli, const char *id, const char *column, struct err *err)
-{
-    char place[128];
-    auto_buf struct buf sealed;
-    buf_init(&sealed, SEALED_BYTES_MAX);
-    if (!column)
-        return NULL;
-    if (!db_bytes(column, &sealed)) {
-        (void)err_set(err, ERR_SEAL_BROKEN, "the private key of session %s", id);
-        return NULL;
-    }
-    struct sealer *sealer = sealer_open(cli->conf.master_key_file, err);
-    if (!sealer)
-        return NULL;
-    snprintf(place, sizeof place, "client_config/%s/client_private_key", id);
-    struct secret *key = unseal(sealer, place, sealed.p, sealed.n, err);
-    sealer_free(&sealer);
-    return key;
-}
+enum { PNG_BYTES_MAX = 1 << 20, QR_TEXT_BYTES_MAX = 1 << 20 };
 
 static const char *text_of(const json_t *row, const char *name)
 {
@@ -53,25 +31,13 @@ static struct secret *render(struct cli *cli, const char *id, const json_t *row,
         (void)err_set(err, ERR_NOT_FOUND, "session %s has ended, its configuration is gone", id);
         return NULL;
     }
-    auto_secret struct secret *key = open_key(cli, id, text_of(row, "privateKey"), err);
-    if (err->code)
-        return NULL;
     if (!text_of(row, "serverPublicKey") || !text_of(row, "endpoint")) {
         (void)err_set(err, ERR_NOT_FOUND,
                       "session %s is %s and has no configuration yet: its server is not known", id,
                       text_of(row, "status"));
         return NULL;
     }
-    struct client_config c = {
-        .private_key = key,
-        .address = text_of(row, "address"),
-        .dns_servers = text_of(row, "dnsServers"),
-        .server_public_key = text_of(row, "serverPublicKey"),
-        .allowed_ips = text_of(row, "allowedIPs"),
-        .endpoint = text_of(row, "endpoint"),
-        .keepalive_s = (int)json_integer_value(json_object_get(row, "keepalive")),
-    };
-    return client_config_render(&c, err);
+    return client_config_of_row(cli->conf.master_key_file, id, row, err);
 }
 
 struct secret *session_config_text(struct cli *cli, struct db *db, const char *id, struct err *err)

@@ -12,12 +12,11 @@
 #include <sodium.h>
 
 #include "core/json_value.h"
-#include "core/seal.h"
-#include "drivers/client_config.h"
+#include "drivers/client_config_row.h"
 #include "drivers/qr.h"
 #include "store/download.h"
 
-enum { SEALED_BYTES_MAX = 512, PNG_BYTES_MAX = 1 << 19 };
+enum { PNG_BYTES_MAX = 1 << 19 };
 
 struct fetching {
     struct request *r;
@@ -43,44 +42,6 @@ static void fail(struct request *r, const struct err *err)
 static const char *text_of(const json_t *row, const char *name)
 {
     return json_string_value(json_object_get(row, name));
-}
-
-/* NULL without an error when the client made its own pair. */
-static struct secret *open_key(const struct fetching *f, const char *hex, struct err *err)
-{
-    uint8_t sealed[SEALED_BYTES_MAX];
-    char place[128];
-    size_t n = 0;
-    if (!hex)
-        return NULL;
-    if (sodium_hex2bin(sealed, sizeof sealed, hex, strlen(hex), NULL, &n, NULL)) {
-        (void)err_set(err, ERR_SEAL_BROKEN, "the private key of session %s", f->session);
-        return NULL;
-    }
-    struct sealer *sealer = sealer_open(f->r->gateway->conf.master_key_file, err);
-    if (!sealer)
-        return NULL;
-    snprintf(place, sizeof place, "client_config/%s/client_private_key", f->session);
-    struct secret *key = unseal(sealer, place, sealed, n, err);
-    sealer_free(&sealer);
-    return key;
-}
-
-static struct secret *render(const struct fetching *f, const json_t *row, struct err *err)
-{
-    auto_secret struct secret *key = open_key(f, text_of(row, "privateKey"), err);
-    if (err->code)
-        return NULL;
-    const struct client_config c = {
-        .private_key = key,
-        .address = text_of(row, "address"),
-        .dns_servers = text_of(row, "dnsServers"),
-        .server_public_key = text_of(row, "serverPublicKey"),
-        .allowed_ips = text_of(row, "allowedIPs"),
-        .endpoint = text_of(row, "endpoint"),
-        .keepalive_s = (int)json_integer_value(json_object_get(row, "keepalive")),
-    };
-    return client_config_render(&c, err);
 }
 
 static void hand_over(struct request *r, const char *type, const void *p, size_t n)
@@ -123,7 +84,8 @@ static void on_config(void *arg, json_t *rows, const struct err *err)
             gone(r);
         return;
     }
-    auto_secret struct secret *text = render(f, row, &failed);
+    auto_secret struct secret *text =
+        client_config_of_row(r->gateway->conf.master_key_file, f->session, row, &failed);
     if (!text || (f->png && !hand_over_png(r, text, &failed)))
         fail(r, &failed);
     else if (!f->png)
