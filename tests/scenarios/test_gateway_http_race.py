@@ -90,6 +90,7 @@ def use(seed, urls, tokens, done, seen):
         assert status != 200 or over is None or began <= over + 1, f"used {began - over} s after its end"
 
 
+@pytest.mark.limit(120)
 def test_no_change_is_lost_and_nothing_is_used_after_its_end(stack, urls):
     """T-15 T-05: the seed is DRAWBRIDGE_RACE_SEED, and printed."""
     print(f"DRAWBRIDGE_RACE_SEED={SEED}")
@@ -105,7 +106,7 @@ def test_no_change_is_lost_and_nothing_is_used_after_its_end(stack, urls):
         try:
             users = [pool.submit(use, SEED + 100 + i, urls, tokens, done, seen) for i in range(USERS)]
             for hand in [pool.submit(change, SEED + i, askers, tokens) for i in range(HANDS)]:
-                hand.result(50)
+                hand.result(90)
             ended = [end(pool, askers, token) for token in tokens]
             time.sleep(1.2)  # the users go on beyond the second that an end may take
         finally:

@@ -112,6 +112,7 @@ def test_while_no_worker_takes_records_requests_do_not_wait_and_none_is_lost(sta
     seen(stack, "192.0.2.60", "auth.request.denied", 5)
 
 
+@pytest.mark.limit(120)
 def test_records_are_sent_again_after_an_outage_of_kafka_and_counted_once(rough_stack):
     """T-09: a command that was not taken goes out again under its id; requests are answered meanwhile."""
     rough_stack.start("gateway-cut", worker="gateway", env={
