@@ -15,6 +15,7 @@ TABLES = ("personal_access_token", "token_scope", "token_secret")
 TOKENS, RATE, SECONDS = 1_000_000, 1000, 8
 FEW = 50  # tokens of which each is used so often that it is always known
 WAITING = 2000
+CHEAP = "/api/vpn/status?limit=0"  # 400, behind the check of the token and before anything else is asked
 OPEN = {"DRAWBRIDGE_GATEWAY_RATE_ADDRESS": "1000000", "DRAWBRIDGE_GATEWAY_RATE_TOKEN": "1000000",
         "DRAWBRIDGE_GATEWAY_CONNECTIONS_PER_ADDRESS": "100000", "DRAWBRIDGE_GATEWAY_PORT": "0",
         "DRAWBRIDGE_METRICS_PORT": "0", "DRAWBRIDGE_LOG_LEVEL": "warn"}
