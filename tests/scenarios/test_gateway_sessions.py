@@ -1,13 +1,14 @@
 """Sessions over HTTP on the real stack, asked by a client of Python's own (V-16…V-18, V-S6)."""
 import concurrent.futures
 import json
+import re
 import urllib.parse
 
 import pytest
 
 from harness import until
 from harness.caller import Caller, token_of
-from harness.client import new_id
+from harness.client import new_id, read_all
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,26 @@ def test_a_session_from_start_to_stop(caller, user):
     assert (status, stopped["session"]["status"]) == (200, "terminated"), stopped
     status, problem, _ = ada("POST", "/api/vpn/stop", {"sessionId": session})
     assert (status, problem["code"]) == (409, "session.terminated")
+
+
+def test_a_trace_and_a_correlation_id_go_on_with_the_command(caller, user, stack, client):
+    """V-17: the caller's traceparent and X-Correlation-Id are the command's and its events'; without them, or with a
+    trace that is none, both begin here."""
+    ada = caller(user(), "sessions:*")
+    trace, correlation = "00-" + "4bf92f3577b34da6a3ce929d0e0e4736" + "-00f067aa0ba902b7-01", "portal-" + new_id()
+    for given, kept in ((trace, True), ("00-" + "0" * 32 + "-00f067aa0ba902b7-01", False), (None, False)):
+        headers = {"traceparent": given} if given else {}
+        status, started, answered = ada("POST", "/api/vpn/start", simulated(), X_Correlation_Id=correlation, **headers)
+        assert status == 200 and answered["X-Correlation-Id"] == correlation, started
+        session = started["session"]["sessionId"]
+        command = next(r for r in read_all(stack.brokers, "drawbridge.provisioning") if r.subject == f"session/{session}")
+        active = client.wait_event(lambda e: e.subject == f"session/{session}" and e.kind == "session.active")
+        for record in (command, active):
+            begun = record.headers["traceparent"]
+            assert (begun[:35] == trace[:35]) == kept
+            assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", begun)
+            assert record.correlation == correlation
+        assert ada("POST", "/api/vpn/stop", {"sessionId": session})[0] == 200
 
 
 def test_pages_of_sessions_join_without_a_gap(caller, user):
