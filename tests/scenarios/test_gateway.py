@@ -146,6 +146,24 @@ def test_one_address_has_so_many_connections_and_no_more(gateway):
     until(lambda: ask_or_none(gateway) == 200, 10, "there is room again")
 
 
+def test_when_all_connections_are_taken_the_one_that_ends_makes_room(stack):
+    """The others are silent, so that nothing else turns the library's wheel."""
+    stack.start("gateway-narrow", worker="gateway", env={
+        "DRAWBRIDGE_GATEWAY_CONNECTIONS": "16", "DRAWBRIDGE_GATEWAY_HEAD_TIMEOUT": "5m"})
+    worker, url = stack.workers["gateway-narrow"], urllib.parse.urlsplit(stack.gateway_url("gateway-narrow"))
+    open_ones = []
+    try:
+        open_ones += [socket.create_connection((url.hostname, url.port), timeout=5) for _ in range(16)]
+        until(lambda: worker.metric("drawbridge_http_connections") >= 16, 10, "all are taken")
+        open_ones.pop().close()
+        for _ in range(3):
+            assert ask_or_none((worker, url)) == 200
+    finally:
+        for s in open_ones:
+            s.close()
+        stack.stop("gateway-narrow")
+
+
 def ask_or_none(gateway):
     try:
         return ask(gateway, "GET", "/healthz")[0]

@@ -76,6 +76,21 @@ def test_a_scope_that_is_missing_and_a_wrong_address_are_recorded(stack, url, cl
         assert (row["user_id"], row["metadata"]["reason"]) == (name, reason)
 
 
+def test_behind_a_proxy_that_appends_a_line_of_its_own_the_clients_line_is_not_believed(stack, url):
+    """T-14 V-S6: lines of one header are one list, and who asks is at its end."""
+    connection = Caller(url).connection()
+    try:
+        connection.putrequest("GET", "/api/vpn/status")
+        connection.putheader("X-Forwarded-For", "192.0.2.91")
+        connection.putheader("X-Forwarded-For", "192.0.2.92")
+        connection.endheaders()
+        assert connection.getresponse().status == 401
+    finally:
+        connection.close()
+    seen(stack, "192.0.2.92", "auth.request.denied")
+    assert not rows(stack, "192.0.2.91", "auth.request.denied")
+
+
 def test_many_of_one_kind_are_few_records_and_every_one_counts(stack, url):
     """T-09: the first is told at once, the rest as a count."""
     nobody = Caller(url, X_Forwarded_For="192.0.2.40")
@@ -120,11 +135,16 @@ def test_records_are_sent_again_after_an_outage_of_kafka_and_counted_once(rough_
         "DRAWBRIDGE_GATEWAY_TRUSTED_PROXIES": "127.0.0.0/8"})
     gateway = rough_stack.workers["gateway-cut"]
     nobody = Caller(rough_stack.gateway_url("gateway-cut"), X_Forwarded_For="192.0.2.70")
+    token = token_of(rough_stack, "svc-cut", "sessions:write")
+    somebody = Caller(rough_stack.gateway_url("gateway-cut"), token, X_Forwarded_For="192.0.2.71")
     try:
         rough_stack.ops("kill", "kafka")
         try:
             for _ in range(3):
                 assert nobody("GET", "/api/vpn/status")[0] == 401
+            for prefer in ("respond-async", "wait=0", "wait=20"):  # 202 would say that Kafka has it (V-17)
+                status, problem, _ = somebody("POST", "/api/vpn/start", {"userId": "u-cut"}, Prefer=prefer)
+                assert (status, problem["code"]) == (503, "service.unavailable"), prefer
             until(lambda: any(line["event"] == "record.unpublished" for line in gateway.log_lines()), 20,
                   lambda: rough_stack.tail("gateway-cut"))
         finally:

@@ -101,6 +101,14 @@ def test_a_start_that_takes_long_is_accepted_and_found_at_its_location(caller, u
     until(lambda: ada("GET", headers["Location"])[1]["status"] == "active", 30, "it is active")
 
 
+def test_a_wait_beyond_all_numbers_is_the_longest(caller, user):
+    """V-17: Prefer: wait=N."""
+    ada = caller(user(), "sessions:*")
+    status, started, _ = ada("POST", "/api/vpn/start", simulated(), Prefer="wait=99999999999999999")
+    assert status == 200, started
+    assert ada("POST", "/api/vpn/stop", {"sessionId": started["session"]["sessionId"]})[0] == 200
+
+
 def test_a_repeated_start_under_one_key_is_one_session(caller, user, stack):
     """Idempotency-Key: the same command again gives the same answer; another request under it 409."""
     ada = caller(user(), "sessions:*")

@@ -121,12 +121,13 @@ static struct rate per_minute(int64_t n)
 }
 
 /* False, and answered, when there is something to wait for. */
-static bool in_time(struct request *r, int wait_s, const char *whose)
+static bool in_time(struct request *r, const struct token_found *found, int wait_s,
+                    const char *whose)
 {
     char seconds[16];
     if (!wait_s)
         return true;
-    record_denied(r, "rate", NULL, NULL);
+    record_denied(r, "rate", found ? found->id : NULL, found ? found->owner : NULL);
     snprintf(seconds, sizeof seconds, "%d", wait_s);
     request_set(r, "Retry-After", seconds);
     return request_fail(r, HTTP_RATE, "too many requests %s", whose);
@@ -141,20 +142,20 @@ static bool address_in_time(struct request *r)
     if (r->route->rate == RATE_PROBE)
         return true;
     return in_time(
-               r,
+               r, NULL,
                rate_take(rates, "address", key, per_second(c->gateway_rate_address), r->begun_us),
                "from this address") &&
            (!strcmp(r->route->scope, "public") ||
-            in_time(r,
+            in_time(r, NULL,
                     rate_look(rates, "failures", key, per_minute(c->gateway_rate_failures),
                               r->begun_us),
                     "without a good credential from this address"));
 }
 
-static bool token_in_time(struct request *r)
+static bool token_in_time(struct request *r, const struct token_found *found)
 {
     const struct principal *p = r->principal;
-    return in_time(r,
+    return in_time(r, found,
                    rate_take(r->gateway->access->rates, p->token ? "token" : "key",
                              p->token ? p->token : p->owner,
                              per_second(r->gateway->conf.gateway_rate_token), r->begun_us),
@@ -258,7 +259,7 @@ static void admit(struct request *r, const struct token_found *found)
                              scope_parse(r->route->scope, strlen(r->route->scope)))) {
         record_denied(r, "scope", found->id, found->owner);
         (void)request_fail(r, HTTP_FORBIDDEN, "the token lacks the scope %s", r->route->scope);
-    } else if (token_in_time(r)) {
+    } else if (token_in_time(r, found)) {
         record_authenticated(r);
         r->facts[1] = KV_STR("owner", r->principal->owner);
         r->facts[2] = KV_STR("token", r->principal->token);

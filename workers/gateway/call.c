@@ -28,6 +28,7 @@ struct calling {
     struct waiter *waiter;
     struct message message;
     bool published, answered;
+    bool late; /* its time was over before it was known whether Kafka has the command */
 };
 
 void call_id(const struct request *r, const char *salt, uint8_t out[static 16])
@@ -51,8 +52,8 @@ static int64_t wanted_wait(const struct request *r, int64_t otherwise_ms)
     const char *prefer = r->params[PARAM_PREFER];
     const char *wait = prefer ? strcasestr(prefer, "wait=") : NULL;
     if (wait) {
-        int64_t ms = strtoll(wait + 5, NULL, 10) * 1000;
-        return ms < 0 ? 0 : ms > WAIT_MAX_MS ? WAIT_MAX_MS : ms;
+        int64_t s = strtoll(wait + 5, NULL, 10);
+        return s < 0 ? 0 : s > WAIT_MAX_MS / 1000 ? WAIT_MAX_MS : s * 1000;
     }
     return prefer && strcasestr(prefer, "respond-async") ? 0 : otherwise_ms;
 }
@@ -129,6 +130,10 @@ static void on_outcome(void *arg, const char *outcome, const char *type, const j
     (void)type;
     peer_watch(r->peer, NULL, NULL);
     c->waiter = NULL;
+    if (!outcome && !c->published && !r->abandoned) {
+        c->late = true; /* 202 promises that Kafka has it: on_published answers */
+        return;
+    }
     c->answered = true;
     if (outcome) /* the inbox may have told it before the stream: whoever reads our answer is right
                   */
@@ -158,10 +163,16 @@ static void on_published(void *arg, const struct err *failed)
         forget(c);
         return;
     }
+    if (!failed && c->late) {
+        accepted(c);
+        forget(c);
+        return;
+    }
     if (!failed)
         return;
     peer_watch(c->r->peer, NULL, NULL);
-    waiter_drop(take(c->waiter));
+    if (c->waiter)
+        waiter_drop(take(c->waiter));
     log_warn(&c->r->cx, "command.unpublished", KV_ERR(failed));
     request_set(c->r, "Retry-After", "5");
     (void)request_fail(c->r, HTTP_UNAVAILABLE,

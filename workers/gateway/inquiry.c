@@ -106,11 +106,20 @@ static void on_row(void *arg, const PGresult *rows)
     q->unread = !token_check_read(rows, q->arena, &q->found);
 }
 
+static bool believed(const struct inquiry *q)
+{
+    return clock_mono_now_us() - q->asked_us <= KNOWN_FRESH_US &&
+           (!q->all->known || known_unheard(q->all->known, &q->found, q->asked_us));
+}
+
 /* Its pepper is lost, and Argon2id has decided. */
 static void on_decided(void *arg, bool fits)
 {
     struct inquiry *q = arg;
-    tell(q, &q->found, fits ? TOKEN_GOOD : TOKEN_WRONG);
+    if (fits && !believed(q)) /* it took its time: asked again, the secret is hashed anew */
+        tell(q, NULL, TOKEN_UNKNOWN);
+    else
+        tell(q, &q->found, fits ? TOKEN_GOOD : TOKEN_WRONG);
 }
 
 static void judge(struct inquiry *q)
@@ -133,12 +142,6 @@ static void judge(struct inquiry *q)
     close_to_others(q);
     if (!slow_decide(all->slow, &q->found, which, &q->credential, on_decided, q))
         tell(q, NULL, verdict);
-}
-
-static bool believed(const struct inquiry *q)
-{
-    return clock_mono_now_us() - q->asked_us <= KNOWN_FRESH_US &&
-           (!q->all->known || known_unheard(q->all->known, &q->found, q->asked_us));
 }
 
 static void ask(struct inquiry *q);

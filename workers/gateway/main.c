@@ -89,7 +89,6 @@ static void watch(struct gateway *g)
     static uv_signal_t signals[3];
     static uv_timer_t turn;
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < LEN(numbers); i++) {
         uv_signal_init(&g->loop, &signals[i]);
         uv_signal_start(&signals[i], numbers[i] == SIGHUP ? on_reload : on_signal, numbers[i]);
@@ -174,6 +173,8 @@ static int fail(const struct err *err)
 static int run(struct gateway *g)
 {
     struct err err = {0};
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until there is something to read anew */
     g->cx.facts = facts;
     json_memory_init();
     if (!secret_init(&err) || uv_loop_init(&g->loop))

@@ -7,7 +7,10 @@
 #include "core/clock.h"
 #include "core/metric.h"
 
-enum { ASKED_AT_ONCE = 256 };
+enum {
+    ASKED_AT_ONCE = 256,
+    HANDSHAKES_MAX = 128 /* from one place: a signature with RSA takes 2 ms of the loop */
+};
 
 struct peer {
     struct peers *all;
@@ -27,12 +30,22 @@ void peers_init(struct peers *all, const struct conf *conf)
     *all = (struct peers){.conf = conf};
 }
 
+/* Of IPv6 the network: whoever has one address there has 2^64. */
+static bool same_place(const struct net_address *a, const struct net_address *b)
+{
+    return a->bits == b->bits && !memcmp(a->bytes, b->bytes, a->bits == 128 ? 8 : 4);
+}
+
 bool peers_admit(const struct peers *all, const struct net_address *from)
 {
-    int64_t n = 0;
+    int64_t n = 0, heads = 0;
     for (const struct peer *p = all->first; p; p = p->next)
-        n += !memcmp(&p->address, from, sizeof *from);
-    return n < all->conf->gateway_connections_per_address ||
+        if (same_place(&p->address, from)) {
+            n++;
+            heads += p->phase == PHASE_HEAD;
+        }
+    bool tls = *all->conf->gateway_tls_cert_file;
+    return (n < all->conf->gateway_connections_per_address && !(tls && heads >= HANDSHAKES_MAX)) ||
            net_list_contains(all->conf->gateway_trusted_proxies, from);
 }
 

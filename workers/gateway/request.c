@@ -17,7 +17,7 @@
 #include "core/utf8.h"
 #include "core/uuid.h"
 
-enum { BLOCK_BYTES = 4000, TRACEPARENT_TEXT = 55, CORRELATION_MAX = 128 };
+enum { BLOCK_BYTES = 4000, TRACEPARENT_TEXT = 55, CORRELATION_MAX = 128, FORWARDED_MAX = 1 << 16 };
 
 /* ---- the head ---- */
 
@@ -62,10 +62,29 @@ static const char *trace_of(const struct request *r)
     return given && trace_fits(given) ? arena_str(r->arena, given) : NULL;
 }
 
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    struct buf *forwarded = arg;
+    (void)kind;
+    if (value && !strcasecmp(name, "X-Forwarded-For"))
+        buf_printf(forwarded, "%s%s", forwarded->n ? ", " : "", value);
+    return MHD_YES;
+}
+
+/* A proxy may append to the client's line, or a line of its own: lines are one list (RFC
+ * 9110, 5.3).
+ */
 static const char *address_of(const struct request *r)
 {
     char text[46];
-    struct net_address a = net_client(*peer_address(r->peer), request_header(r, "X-Forwarded-For"),
+    auto_buf struct buf forwarded;
+    buf_init(&forwarded, FORWARDED_MAX);
+    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, on_header, &forwarded);
+    buf_put(&forwarded, "", 1);
+    if (!buf_ok(&forwarded))
+        return NULL;
+    struct net_address a = net_client(*peer_address(r->peer), (const char *)forwarded.p,
                                       r->gateway->conf.gateway_trusted_proxies);
     net_address_text(&a, text);
     return arena_str(r->arena, text);
@@ -112,6 +131,8 @@ void request_free(struct request **p)
         MHD_destroy_response(take(r->answer.stream));
     if (r->raw.p)
         sodium_memzero(r->raw.p, r->raw.cap);
+    if (r->wiped.p)
+        sodium_memzero((void *)(uintptr_t)r->wiped.p, r->wiped.n);
     buf_done(&r->raw);
     json_decref(r->body);
     struct arena *a = r->arena;

@@ -65,6 +65,7 @@ struct request {
     const struct principal *principal; /* NULL: the route is public */
     struct answer answer;
     void *work;            /* what the handler keeps meanwhile, in the arena */
+    struct bytes wiped;    /* in the arena: overwritten at the end, however it comes */
     enum http_error error; /* what failed; HTTP_ERRORS: nothing */
     const char *code;      /* of the answer, for the log; NULL: none */
     struct kv facts[4];

@@ -19,7 +19,8 @@ enum {
     HEAD_BYTES = 16384,
     INCREMENT_BYTES = 1024,
     BACKLOG = 1024,
-    SPARE_FILES = 256
+    SPARE_FILES = 256,
+    EAGER = 8 /* runs at once behind an event, also while a handshake is open */
 };
 
 struct server {
@@ -30,8 +31,9 @@ struct server {
     uv_timer_t later, sweep;
     struct peers peers;
     struct tls *tls; /* NULL: plain HTTP */
-    bool running;    /* inside MHD_run */
-    bool resumed;    /* a connection goes on: the library has to be run again */
+    unsigned eager;
+    bool running; /* inside MHD_run */
+    bool resumed; /* a connection goes on: the library has to be run again */
 };
 
 size_t server_connections(const struct server *s)
@@ -64,14 +66,6 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **context,
     *context = p;
 }
 
-static void on_sweep(uv_timer_t *timer)
-{
-    struct server *s = timer->data;
-    peers_sweep(&s->peers);
-    if (s->tls)
-        tls_forget(s->tls, peers_oldest_us(&s->peers));
-}
-
 /* ---- the loop ---- */
 
 /* The library is run once in a turn of the loop: a timer of 0 ms that starts itself again would
@@ -88,7 +82,9 @@ static void run(struct server *s)
     s->resumed = false;
     (void)MHD_run(s->daemon);
     s->running = false;
-    bool pending = MHD_get_timeout(s->daemon, &ignored), unsure = s->tls && s->peers.in_head;
+    bool pending = MHD_get_timeout(s->daemon, &ignored);
+    bool unsure = s->tls && s->peers.in_head && !s->eager;
+    s->eager -= s->eager > 0;
     (void)uv_idle_stop(&s->again);
     (void)uv_timer_stop(&s->later);
     if (s->resumed || (pending && !unsure))
@@ -99,8 +95,10 @@ static void run(struct server *s)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
+    struct server *s = poll->data;
     (void)status, (void)events;
-    run(poll->data);
+    s->eager = EAGER;
+    run(s);
 }
 
 static void on_again(uv_idle_t *idle)
@@ -117,8 +115,22 @@ void server_resume(struct server *s, struct MHD_Connection *c)
 {
     MHD_resume_connection(c);
     s->resumed = true;
+    s->eager = EAGER;
     if (!s->running)
         uv_idle_start(&s->again, on_again);
+}
+
+/* The library stops accepting when there are as many connections as there may be, and looks whether
+ * one has ended only when it is run. */
+static void on_sweep(uv_timer_t *timer)
+{
+    struct server *s = timer->data;
+    peers_sweep(&s->peers);
+    if (s->gateway->draining)
+        peers_dismiss(&s->peers); /* who became idle since */
+    if (s->tls)
+        tls_forget(s->tls, peers_oldest_us(&s->peers));
+    run(s);
 }
 
 static void raise_files(int64_t connections)

@@ -104,7 +104,9 @@ static struct tally_row *spare_of(struct tally *t, const struct sighting *what)
 static struct tally_row *row_of(struct tally *t, const struct sighting *what)
 {
     uint32_t *place = find(t, what);
-    if (*place == NOBODY && t->n == t->max)
+    bool refused = what->kind == SEEN_DENIED || what->kind == SEEN_NO_DOWNLOAD;
+    size_t most = refused ? t->max / 2 : t->max; /* strangers leave room for who was let in */
+    if (*place == NOBODY && t->n >= most)
         return spare_of(t, what);
     if (*place == NOBODY) {
         *place = (uint32_t)t->n++;

@@ -8,7 +8,7 @@
 
 #define DAY_MS INT64_C(86400000)
 
-enum { LOOK_MS = 1000, SOON_DAYS = 14 };
+enum { LOOK_MS = 1000, SOON_DAYS = 14, AGAIN_US = 60000000 };
 
 /* What two files were when they were looked at; zero: not there. A change of owner or mode counts,
  * too: it may be the remedy. */
@@ -30,6 +30,7 @@ struct tls {
     struct certificate *current;
     struct retired *retired;
     struct state judged, seen; /* judged: read, and taken or kept out */
+    int64_t again_us;          /* when what was kept out is tried again; 0: nothing was */
     int64_t warn_ms;           /* of the end that is near, again */
     uv_timer_t timer;
 };
@@ -118,8 +119,10 @@ static bool is_good_now(const struct tls *t, const struct certificate *c, struct
 static void replace(struct tls *t, struct certificate **c)
 {
     struct retired *old = calloc(1, sizeof *old);
-    if (!old)
-        return; /* the next change, or SIGHUP, tries again */
+    if (!old) {
+        t->again_us = clock_mono_now_us() + AGAIN_US;
+        return;
+    }
     *old = (struct retired){t->retired, t->current, clock_mono_now_us()};
     t->retired = old;
     show(t, take(*c));
@@ -129,11 +132,13 @@ static void replace(struct tls *t, struct certificate **c)
 void tls_reload(struct tls *t)
 {
     struct err err = {0};
+    t->again_us = 0;
     t->judged = t->seen = state_of(&t->gateway->conf); /* before: a later change is seen */
     struct certificate *c = load(t->gateway, &err);
     if (c && is_good_now(t, c, &err)) {
         replace(t, &c);
     } else {
+        t->again_us = clock_mono_now_us() + AGAIN_US; /* it may not be good yet */
         metric_add(METRIC_TLS_RELOADS, "refused", 1);
         log_error(&t->gateway->cx, "certificate.refused", KV_ERR(&err));
     }
@@ -145,8 +150,9 @@ static void on_look(uv_timer_t *timer)
     struct tls *t = timer->data;
     struct state now = state_of(&t->gateway->conf);
     bool changed = !same(&now, &t->judged), settled = same(&now, &t->seen);
+    bool again = t->again_us && clock_mono_now_us() >= t->again_us;
     t->seen = now;
-    if (changed && settled)
+    if ((changed && settled) || again)
         tls_reload(t);
     warn(t);
 }

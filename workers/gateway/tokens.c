@@ -143,6 +143,7 @@ static void make(struct request *r, const char *type, const uint8_t id[static UU
         return;
     }
     *m = (struct making){.r = r, .type = type, .data = data};
+    r->wiped = (struct bytes){(const uint8_t *)&m->text, sizeof m->text};
     token_text_make(id, &m->text);
     call_id(r, "secret", m->secret_id);
     if (!token_hash_begin(&r->gateway->loop, access_peppers(r->gateway->access), m->text.secret,

@@ -92,6 +92,7 @@ static void on_written(void *arg, json_t *rows, const struct err *err)
     for (struct use *s = u->slots; s < u->slots + SLOTS; s++)
         if (s->state == ON_ITS_WAY) {
             s->state = err ? USED : WRITTEN;
+            s->written_us = err ? 0 : s->written_us;
             u->used += err != NULL;
         }
 }

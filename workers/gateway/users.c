@@ -172,6 +172,7 @@ static void on_wants_key(void *arg, json_t *rows, const struct err *err)
         (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
         return;
     }
+    r->wiped = (struct bytes){(const uint8_t *)k, sizeof *k};
     make_key(k, hash);
     r->work = k;
     user_send(r, "user.put", json_pack("{s:s}", "apiKeyHash", hash), WAIT_MS, on_key);
