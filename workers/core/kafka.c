@@ -407,18 +407,33 @@ static rd_kafka_topic_partition_list_t *list_of(const struct kafka_position *p, 
     return l;
 }
 
+/* H37: who assigns again before a fetcher has stopped stops it twice, and 2.0.2 aborts the process at
+ * the second report. A question to its main thread is behind the order to stop, a second one behind
+ * the report. */
+static void let_stop(struct kafka *k)
+{
+    for (int i = 0; i < 2; i++) {
+        rd_kafka_topic_partition_list_t *l = NULL;
+        if (!rd_kafka_assignment(k->consumer, &l))
+            rd_kafka_topic_partition_list_destroy(l);
+    }
+}
+
 bool kafka_assign(struct kafka *k, const struct kafka_position *p, size_t n, struct err *err)
 {
     rd_kafka_topic_partition_list_t *l = list_of(p, n);
     rd_kafka_resp_err_t e = rd_kafka_assign(k->consumer, l);
     rd_kafka_topic_partition_list_destroy(l);
+    let_stop(k);
     return !e || err_set(err, ERR_KAFKA_FAILED, "assign: %s", rd_kafka_err2str(e));
 }
 
 void kafka_unassign(struct kafka *k)
 {
-    if (!k->leaving)
-        rd_kafka_assign(k->consumer, NULL);
+    if (k->leaving)
+        return;
+    rd_kafka_assign(k->consumer, NULL);
+    let_stop(k);
 }
 
 int64_t kafka_end(struct kafka *k, const char *topic, int32_t partition)

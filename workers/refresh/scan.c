@@ -10,7 +10,7 @@
 
 #define ANSWERS_MAX 4
 #define AGAIN_MS 5000       /* where the interface and the rows disagree, it is looked again soon */
-#define MEND_AFTER_MS 30000 /* and mended: by then audit has told of it */
+#define MEND_AFTER_MS 60000 /* and mended: audit tells within a minute */
 
 struct answer { /* of one driver */
     struct scan *s;
