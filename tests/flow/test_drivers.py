@@ -5,11 +5,12 @@ import pathlib
 import subprocess
 
 import pytest
+from confluent_kafka.admin import NewTopic
+
+from harness.client import admin, new_id
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["DRAWBRIDGE_BUILD"])
-
-
 
 
 def run_program(name, env):
@@ -46,6 +47,16 @@ def test_the_simulated_driver_does_what_its_profiles_say(postgres):
 def test_a_database_connection_keeps_what_it_promises(postgres):
     """Q-03, H16, H17, H18, H20: tests/flow/pg_test.c."""
     run_program("pg_test", postgres)
+
+
+def test_a_consumer_is_assigned_anew_as_often_as_it_likes(stack):
+    """P-01, H37: tests/flow/kafka_assign_test.c."""
+    kafka, topic = admin(stack.brokers), "test-assign-" + new_id()[:8]
+    kafka.create_topics([NewTopic(topic, 6, 1)])[topic].result(20)
+    try:
+        run_program("kafka_assign_test", stack.env | {"DRAWBRIDGE_TEST_TOPIC": topic})
+    finally:
+        kafka.delete_topics([topic])[topic].result(20)
 
 
 @pytest.fixture
