@@ -431,6 +431,9 @@ static struct connection changed(const struct connection_world *w, const struct 
     }
     merge(&c, p);
     begin_anew(&c, false, w->now_ms);
+    c.orphan_gone = true;
+    for (int k = 0; k < CONNECTION_SECRETS; k++)
+        c.drop[k] = true; /* also when it was deleted in the same batch */
     return c;
 }
 

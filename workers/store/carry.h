@@ -5,6 +5,14 @@
 
 #include "store/working_set.h"
 
+/* The effect of a plan about a connection, in the batch's arena: a call that whoever carries it out
+ * claims first (SQL_CONNECTION_CLAIM, by the intent's id), which also brings the secrets. The
+ * connection is as committed; its strings end with the batch. */
+struct connection_call {
+    enum ask_kind ask;
+    struct connection connection; /* ASK_REVOKE: `deleting` its own tokens, else the orphan */
+};
+
 /* it->kind and what it changed are marked dirty here: the rows named by the plan's events. Rows
  * without an event must be marked by the caller. */
 void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan);
