@@ -364,7 +364,7 @@ static bool complete(const struct connection *c, const struct connection_put *p)
 
 static void drop_tokens(struct connection *c)
 {
-    c->access_gone = c->refresh_gone = c->device_gone = true;
+    c->access_gone = c->refresh_gone = c->device_gone = c->orphan_gone = true;
     c->access = c->refresh = c->device = (struct sealed){0};
     c->has_access = c->has_refresh = false;
     c->expires_ms = c->renew_ms = c->completed_ms = c->waiting_until_ms = 0;
@@ -431,7 +431,6 @@ static struct connection changed(const struct connection_world *w, const struct 
     }
     merge(&c, p);
     begin_anew(&c, false, w->now_ms);
-    c.orphan_gone = true;
     for (int k = 0; k < CONNECTION_SECRETS; k++)
         c.drop[k] = true; /* also when it was deleted in the same batch */
     return c;
