@@ -48,9 +48,9 @@ static struct {
     /* The one command that is open, as the lane has it. */
     bool open, confirm;
     enum command command;
-    int attempt, serial, intents;
-    int64_t open_ms; /* not looked at before */
-    int64_t at_ms;   /* the provider's, while it looks at a request */
+    int attempt, serial, intents, granted; /* granted: token sets that came of it */
+    int64_t open_ms;                       /* not looked at before */
+    int64_t at_ms;                         /* the provider's, while it looks at a request */
     /* The provider. A family is named by its first token. */
     int made;
     int family[TOKENS], newest[TOKENS]; /* newest, alive: by family */
@@ -307,6 +307,8 @@ static void look(const struct connection *was)
     seen.denied += c->reason == CONNECTION_DENIED && was->reason != CONNECTION_DENIED;
     seen.reconfigured += c->config_version > was->config_version && !c->deleted_ms;
     seen.tokens += c->generation > was->generation;
+    g.granted += c->generation > was->generation;
+    check(g.granted <= 1);
 }
 
 static void commit_state(const struct connection *c)
@@ -406,7 +408,7 @@ static void carry(struct connection *c, const struct plan *plan, int trouble)
         return; /* before the commit: it never was */
     note_events(plan);
     if (plan->kind == PLAN_REFUSED) { /* changes no row */
-        check(endings(plan) == 1);
+        check(endings(plan) == 1 && !g.granted);
         g.open = false;
         return;
     }
@@ -515,6 +517,7 @@ static void begin(enum command command)
     g.command = command;
     g.open = true;
     g.attempt = 1;
+    g.granted = 0;
     g.serial++;
     g.open_ms = g.now_ms;
     g.confirm = dice_percent(&g.dice, 70);
@@ -539,6 +542,7 @@ static void fall_due(void)
     if (g.row.due_ms && g.row.due_ms <= g.now_ms && !g.row.deleted_ms && !g.row.deleting)
         check(!c.due_ms || c.due_ms > g.row.due_ms || plan.ncommands || plan.nevents);
     bool refresh = plan.ncommands && !strcmp(plan.commands[0].type, "connection.refresh");
+    check(!refresh || c.renew_ms > g.now_ms);
     commit(&c);
     if (plan.ncommands)
         begin(refresh ? REFRESH : TEST);
