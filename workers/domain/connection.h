@@ -261,6 +261,10 @@ void connection_test(struct connection_world *w, struct plan *plan);
  * sent twice. False: the intent is not this command's, which is to be decided from the start. */
 bool connection_resume(struct connection_world *w, struct plan *plan);
 
+/* The command is called off while it waits. What was not sent is not sent any more: PLAN_CANCELLED.
+ * PLAN_NONE where that is too late. */
+void connection_called_off(struct connection_world *w, struct plan *plan);
+
 /* From the row when due_ms has passed: the end of an authorization or of the access token is said;
  * what is to be renewed or tested is ordered as a command (PLAN_NONE, and the row has changed). */
 void connection_due(struct connection_world *w, struct plan *plan);

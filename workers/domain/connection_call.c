@@ -245,12 +245,32 @@ static void send_as_intended(struct connection *c, struct plan *plan)
     plan->ask = c->intent.ask;
 }
 
+static bool is_own(const struct connection_world *w, const struct connection *c)
+{
+    return connection_exists(c) && c->intent.id &&
+           !memcmp(c->intent.command, w->command.digest, sizeof c->intent.command);
+}
+
+void connection_called_off(struct connection_world *w, struct plan *plan)
+{
+    struct connection *c = w->connection;
+    plan_clear(plan);
+    bool own = is_own(w, c);
+    if (own && (c->intent.sent_ms || c->intent.ask == ASK_EXCHANGE || c->deleting))
+        return;
+    if (own) {
+        c->intent = (struct connection_intent){0};
+        connection_touch(c, w->now_ms);
+    }
+    plan->kind = PLAN_CANCELLED;
+    plan_event_add(plan, EVENT_COMMAND_CANCELLED)->ends = END_CANCELLED;
+}
+
 bool connection_resume(struct connection_world *w, struct plan *plan)
 {
     struct connection *c = w->connection;
     plan_clear(plan);
-    if (!connection_exists(c) || !c->intent.id ||
-        memcmp(c->intent.command, w->command.digest, sizeof c->intent.command) != 0)
+    if (!is_own(w, c))
         return false;
     bool refresh = c->intent.ask == ASK_REFRESH;
     if (!c->intent.sent_ms && !(refresh && c->doubt_ms)) {
