@@ -1,7 +1,7 @@
--- connection_claim(id text, intent uuid, now timestamptz) -> the sealed secrets of the call; no row: it was claimed before, or is no longer intended
+-- connection_claim(id text, intent text, now timestamptz) -> the sealed secrets of the call; no row: it was claimed before, or is no longer intended
 -- Whoever gets the row sends, and nobody else ever does.
 UPDATE connection c SET intent_sent_at = $3::timestamptz
-WHERE c.id = $1::text AND c.intent_id = $2::uuid AND c.intent_sent_at IS NULL
+WHERE c.id = $1::text AND c.intent_id = $2::text::uuid AND c.intent_sent_at IS NULL
 RETURNING c.access_token, c.refresh_token, c.device_code, c.orphan_token,
     (SELECT s.id::text FROM connection_secret s WHERE s.connection = c.id AND s.kind = 'client_secret' AND s.state = 'current') AS client_secret_id,
     (SELECT s.sealed FROM connection_secret s WHERE s.connection = c.id AND s.kind = 'client_secret' AND s.state = 'current') AS client_secret,

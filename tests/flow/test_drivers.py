@@ -48,6 +48,11 @@ def test_a_database_connection_keeps_what_it_promises(postgres):
     run_program("pg_test", postgres)
 
 
+def test_connections_and_workflows_are_read_as_they_were_written(postgres):
+    """O-01, O-10, O-11: tests/flow/connection_rows_test.c."""
+    run_program("connection_rows_test", postgres)
+
+
 @pytest.fixture
 def node(tmp_path):
     if os.environ.get("DRAWBRIDGE_NO_WIREGUARD") == "1":
