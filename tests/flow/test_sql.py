@@ -469,6 +469,20 @@ def test_a_state_is_used_once(db):
     assert called(db, "oauth_state_find", [intent(8)])[0][-1] is False
 
 
+def test_what_nobody_took_and_what_is_over_is_forgotten(db):
+    """O-03 S9: a secret after an hour, an authorization a day after its end; what is in use stays."""
+    with db.transaction(force_rollback=True):
+        for n, kind, state, made in ((20, "code", "new", "2026-11-20Z"), (21, "client_secret", "current", "2026-11-20Z"),
+                                     (22, "code", "new", "2026-11-22 09:30Z")):
+            db.execute("INSERT INTO connection_secret VALUES (%s, 'o/old', %s, 'sealed', %s, %s)",
+                       (intent(n), kind, made, state))
+        for n, until in ((23, "2026-11-21 09:00Z"), (24, "2026-11-21 11:00Z")):
+            called(db, "oauth_state_add", intent(n), bytes([n]) * 32, "o/old", 1, "ada", None, b"sealed",
+                   "https://example.org/", None, "2026-11-20Z", until)
+        assert called(db, "connection_secret_forget", "2026-11-22 10:00Z", 500) == [(2,)]
+        assert called(db, "connection_secret_forget", "2026-11-22 10:00Z", 500) == [(0,)]
+
+
 def workflow(db, id):
     db.execute("INSERT INTO workflow (id, shard, disabled, created_at, updated_at, revision, version, sequence)"
                " VALUES (%s, 0, false, now(), now(), 1, 1, 1)", (id,))
