@@ -392,6 +392,46 @@ static void a_strict_refresh_without_an_answer_is_not_sent_again(void **state_)
     assert_true(c.has_refresh && !c.reconnect);
 }
 
+/* O-08: not at once, or a line that is cut would be called all the time. */
+static void within_its_grace_a_refresh_is_repeated_as_its_policy_says(void **state_)
+{
+    rules.refresh = REFRESH_GRACE;
+    rules.grace_ms = 60000;
+    complete();
+    refresh(-1);
+    asks(ASK_REFRESH);
+    answer((struct connection_answer){.kind = ANSWER_SILENT});
+    assert_int_equal(plan.kind, PLAN_RETRY);
+    assert_int_equal(c.doubt_ms, NOW);
+    w.now_ms += 1000;
+    assert_false(connection_resume(world(), &plan));
+    refresh(-1);
+    asks(ASK_REFRESH);
+    answer((struct connection_answer){.kind = ANSWER_SILENT, .last = true});
+    assert_int_equal(plan.kind, PLAN_DEAD);
+    assert_int_equal(c.doubt_ms, NOW); /* the first use counts */
+    assert_int_equal(c.due_ms, w.now_ms + 60000);
+    w.now_ms = c.due_ms;
+    refresh(-1);
+    done(EVENT_CONNECTION_RECONNECT); /* the grace is over */
+}
+
+/* O-05: "0" is what some say of tokens that never end. */
+static void a_life_that_is_over_already_is_one_that_was_not_told(void **state_)
+{
+    rules.tests = false;
+    put(code_flow);
+    there = true;
+    exchange("code");
+    answer((struct connection_answer){.kind = ANSWER_TOKENS,
+                                      .access = sealed_text("access"),
+                                      .refresh = sealed_text("refresh"),
+                                      .expires_ms = NOW});
+    done(EVENT_CONNECTION_COMPLETED);
+    assert_true(!c.expires_ms && c.due_ms > NOW + CONNECTION_ASSUMED_MS / 2);
+    assert_true(connection_ready(&c, NOW, NULL));
+}
+
 /* O-08 O-13: asked about when what was sent has arrived or never will. */
 static void in_doubt_a_provider_that_can_tell_is_asked(void **state_)
 {
@@ -689,6 +729,8 @@ int main(void)
         STORY(a_refused_refresh_fails_it_with_the_providers_words),
         STORY(a_provider_that_is_down_kills_nothing),
         STORY(a_strict_refresh_without_an_answer_is_not_sent_again),
+        STORY(within_its_grace_a_refresh_is_repeated_as_its_policy_says),
+        STORY(a_life_that_is_over_already_is_one_that_was_not_told),
         STORY(in_doubt_a_provider_that_can_tell_is_asked),
         STORY(an_answer_to_another_intent_changes_no_token),
         STORY(a_test_that_fails_says_so_and_a_good_one_mends_that),

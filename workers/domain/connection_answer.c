@@ -28,7 +28,7 @@ static void take_tokens(struct connection_world *w, struct connection *c,
     }
     c->token_type = a->token_type ? a->token_type : "Bearer";
     c->granted = a->scopes ? a->scopes : c->scopes;
-    c->expires_ms = a->expires_ms;
+    c->expires_ms = a->expires_ms > w->now_ms ? a->expires_ms : 0;
     if (!c->expires_ms && w->rules->life_ms)
         c->expires_ms = w->now_ms + w->rules->life_ms;
     c->refreshed_ms = w->now_ms;
@@ -155,17 +155,34 @@ static bool sent_and_lost(const struct connection_answer *a)
            a->kind == ANSWER_DEVICE || a->kind == ANSWER_PENDING;
 }
 
+/* Repeated after a pause, as its policy says, while that does no harm; with no try left it is
+ * looked at again when the grace may be over. */
+static void in_doubt(struct connection_world *w, struct connection *c,
+                     const struct connection_answer *a, struct plan *plan)
+{
+    if (!c->intent.sent_ms) /* whoever answers has sent it */
+        c->intent.sent_ms = c->intent.at_ms;
+    connection_tell(c, EVENT_CONNECTION_DOUBTED, plan);
+    connection_drop(c);
+    if (!connection_repeatable(w, c)) {
+        connection_renew(w, c, plan);
+    } else if (a->last) {
+        c->renew_ms = w->now_ms + BACKOFF_MS;
+        die(w, c, a, plan);
+    } else {
+        connection_touch(c, w->now_ms);
+        plan->kind = PLAN_RETRY;
+        plan->failure_code = a->code;
+        plan->failure_message = a->message;
+    }
+}
+
 static void on_refresh(struct connection_world *w, struct connection *c,
                        const struct connection_answer *a, struct plan *plan)
 {
-    if (sent_and_lost(a) && w->rules->refresh != REFRESH_REPEATABLE) {
-        if (!c->intent.sent_ms) /* whoever answers has sent it */
-            c->intent.sent_ms = c->intent.at_ms;
-        connection_tell(c, EVENT_CONNECTION_DOUBTED, plan);
-        connection_renew(w, c, plan);
-        return;
-    }
-    if (a->kind == ANSWER_REFUSED || a->kind == ANSWER_DENIED)
+    if (sent_and_lost(a) && w->rules->refresh != REFRESH_REPEATABLE)
+        in_doubt(w, c, a, plan);
+    else if (a->kind == ANSWER_REFUSED || a->kind == ANSWER_DENIED)
         condemn(w, c, a, plan);
     else if (a->kind == ANSWER_INVALID)
         misconfigured(w, c, a, plan);
@@ -249,10 +266,12 @@ static void on_test(struct connection_world *w, struct connection *c,
 static void on_introspect(struct connection_world *w, struct connection *c,
                           const struct connection_answer *a, struct plan *plan)
 {
+    bool cannot_tell =
+        a->kind == ANSWER_REFUSED || a->kind == ANSWER_DENIED || a->kind == ANSWER_INVALID;
     if (a->kind == ANSWER_GOOD) {
         c->doubt_ms = 0;
         connection_renew(w, c, plan);
-    } else if (a->kind == ANSWER_BAD) {
+    } else if (a->kind == ANSWER_BAD || cannot_tell) {
         struct connection_world blind = *w;
         struct connection_rules rules = *w->rules;
         rules.introspects = false;

@@ -54,7 +54,7 @@ static void give_up(struct connection_world *w, struct connection *c, struct pla
     connection_say(w, c, EVENT_CONNECTION_FAILED, plan);
 }
 
-static bool may_repeat(const struct connection_world *w, const struct connection *c)
+bool connection_repeatable(const struct connection_world *w, const struct connection *c)
 {
     if (w->rules->refresh == REFRESH_REPEATABLE)
         return true;
@@ -83,7 +83,7 @@ void connection_renew(struct connection_world *w, struct connection *c, struct p
     connection_drop(c);
     if (c->flow == FLOW_CLIENT_CREDENTIALS)
         connection_order(w, c, ASK_CLIENT_CREDENTIALS, plan);
-    else if (!c->doubt_ms || may_repeat(w, c))
+    else if (!c->doubt_ms || connection_repeatable(w, c))
         connection_order(w, c, ASK_REFRESH, plan);
     else if (w->rules->introspects)
         ask_about(w, c, plan);

@@ -29,6 +29,9 @@ void connection_fail(struct connection *c, enum connection_reason why, const cha
 /* An authorization came to nothing: failed, unless what there was goes on being served. */
 void connection_not_authorized(struct connection_world *w, struct connection *c,
                                enum connection_reason why, const char *message, struct plan *plan);
+/* The refresh token does no harm when it comes twice: its provider does not rotate, or the grace
+ * is not over. */
+bool connection_repeatable(const struct connection_world *w, const struct connection *c);
 /* Sends the refresh token, asks about it, waits, or gives it up: see connection_resume. */
 void connection_renew(struct connection_world *w, struct connection *c, struct plan *plan);
 /* It has tokens to try: ordered where the provider can be asked, else they are taken as good. */
