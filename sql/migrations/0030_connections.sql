@@ -34,6 +34,8 @@ CREATE TABLE connection (
     failures          int    NOT NULL,
     token_type        text,
     granted           text,
+    instance_url      text,        -- what the token answer said (Salesforce)
+    endpoints         text,        -- what discovery said, JSON
     waiting_until     timestamptz,
     user_code         text,
     verification_uri  text,
@@ -136,7 +138,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON connection_secret, oauth_state, workflow
 GRANT SELECT (id, org, name, shard, flow, provider, client_id, client_auth, authorization_url, token_url, issuer,
     redirect_uri, scopes, created_by, status, reason, message, created_at, updated_at, last_refresh_at, last_test_at,
     completed_at, expires_at, renew_at, due_at, config_version, generation, revision, reconnect, doubt_at, failures,
-    token_type, granted, waiting_until, user_code, verification_uri, poll_every_ms, deleting, deleted_at, intent_id,
+    token_type, granted, instance_url, endpoints, waiting_until, user_code, verification_uri, poll_every_ms, deleting, deleted_at, intent_id,
     intent_ask, intent_generation, intent_config, intent_at, intent_sent_at, version, sequence, event_consumer,
     event_shard, event_seq, event_key) ON connection TO drawbridge_gateway, drawbridge_reader;
 GRANT SELECT (access_token) ON connection TO drawbridge_gateway;

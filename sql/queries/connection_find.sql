@@ -8,6 +8,7 @@ SELECT c.id, c.shard, c.flow, c.provider, c.client_id, c.client_auth, c.authoriz
        c.access_token IS NOT NULL AS has_access,
        c.refresh_token IS NOT NULL OR EXISTS (SELECT FROM connection_secret s WHERE s.connection = c.id
            AND s.kind = 'refresh_token' AND s.state = 'current') AS has_refresh,
-       c.version, c.sequence, c.event_consumer, c.event_shard, c.event_seq, c.event_key
+       c.version, c.sequence, c.event_consumer, c.event_shard, c.event_seq, c.event_key,
+       c.instance_url, c.endpoints
 FROM connection c
 WHERE c.id = ANY ($1::text[])

@@ -200,6 +200,8 @@ static void a_connection_that_was_written_is_read_as_it_was(void **state)
                              .failures = 14,
                              .token_type = "p11",
                              .granted = "p12",
+                             .instance_url = "p15",
+                             .endpoints = "p16",
                              .waiting_until_ms = NOW + 10,
                              .user_code = "p13",
                              .verification_uri = "p14",
@@ -231,7 +233,8 @@ static void a_connection_that_was_written_is_read_as_it_was(void **state)
     same(created_ms), same(updated_ms), same(refreshed_ms), same(tested_ms), same(completed_ms);
     same(expires_ms), same(renew_ms), same(due_ms), same(config_version), same(generation);
     same(revision), same(has_access), same(has_refresh), same(reconnect), same(doubt_ms);
-    same(failures), same_text(token_type), same_text(granted), same(waiting_until_ms);
+    same(failures), same_text(token_type), same_text(granted), same_text(instance_url),
+        same_text(endpoints), same(waiting_until_ms);
     same_text(user_code), same_text(verification_uri), same(poll_every_ms), same(deleting);
     same_text(intent.id), same(intent.ask), same(intent.generation), same(intent.config_version);
     same(intent.at_ms), same(intent.sent_ms), same(deleted_ms);

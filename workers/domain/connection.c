@@ -369,6 +369,7 @@ static void drop_tokens(struct connection *c)
     c->has_access = c->has_refresh = false;
     c->expires_ms = c->renew_ms = c->completed_ms = c->waiting_until_ms = 0;
     c->token_type = c->granted = c->user_code = c->verification_uri = NULL;
+    c->instance_url = c->endpoints = NULL;
     c->drop[SECRET_CODE] = true;
     c->intent = (struct connection_intent){0};
     c->doubt_ms = 0;

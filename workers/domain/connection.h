@@ -111,13 +111,15 @@ struct connection {
     int64_t renew_ms;                /* when its tokens are to be renewed; 0: nobody knows */
     int64_t due_ms;                  /* when it is looked at without being asked; 0: never */
     int64_t config_version, generation;
-    int64_t revision;                         /* raised by each decision that changes it */
-    bool has_access, has_refresh;             /* tokens, in sealed columns */
-    bool reconnect;                           /* the refresh token is not sent any more */
-    int64_t doubt_ms;                         /* first sent without an answer; 0: no doubt */
-    int failures;                             /* refreshes given up in a row */
-    const char *token_type, *granted;         /* of the access token; granted: its scopes */
-    int64_t waiting_until_ms;                 /* of the authorization; 0: none is under way */
+    int64_t revision;                 /* raised by each decision that changes it */
+    bool has_access, has_refresh;     /* tokens, in sealed columns */
+    bool reconnect;                   /* the refresh token is not sent any more */
+    int64_t doubt_ms;                 /* first sent without an answer; 0: no doubt */
+    int failures;                     /* refreshes given up in a row */
+    const char *token_type, *granted; /* of the access token; granted: its scopes */
+    const char *instance_url;         /* what the token answer said; NULL: nothing */
+    const char *endpoints;            /* what discovery said, as whoever asked wrote it down */
+    int64_t waiting_until_ms;         /* of the authorization; 0: none is under way */
     const char *user_code, *verification_uri; /* of a device authorization */
     int64_t poll_every_ms;
     bool deleting;
@@ -289,13 +291,14 @@ enum answer_kind {
 
 struct connection_answer {
     enum answer_kind kind;
-    const char *intent;                 /* what it answers */
-    int64_t generation, config_version; /* of that */
-    bool last;                          /* a failure, and no attempt is left */
-    struct sealed access, refresh;      /* TOKENS; refresh: none was given */
-    int64_t expires_ms, refresh_in_ms;  /* 0: not told */
-    const char *token_type, *scopes;    /* NULL: not told */
-    struct sealed device;               /* DEVICE … */
+    const char *intent;                   /* what it answers */
+    int64_t generation, config_version;   /* of that */
+    bool last;                            /* a failure, and no attempt is left */
+    struct sealed access, refresh;        /* TOKENS; refresh: none was given */
+    int64_t expires_ms, refresh_in_ms;    /* 0: not told */
+    const char *token_type, *scopes;      /* NULL: not told */
+    const char *instance_url, *endpoints; /* likewise; endpoints: with any answer */
+    struct sealed device;                 /* DEVICE … */
     const char *user_code, *verification_uri;
     int64_t until_ms, poll_ms;  /* DEVICE; PENDING: poll_ms is what to wait from now on */
     int64_t retry_ms;           /* LATER: Retry-After, a moment; 0: not told */

@@ -31,6 +31,8 @@ static void take_tokens(struct connection_world *w, struct connection *c,
     c->expires_ms = a->expires_ms > w->now_ms ? a->expires_ms : 0;
     if (!c->expires_ms && w->rules->life_ms)
         c->expires_ms = w->now_ms + w->rules->life_ms;
+    if (a->instance_url)
+        c->instance_url = a->instance_url;
     c->refreshed_ms = w->now_ms;
     c->renew_ms = connection_due_time(c->id, w->now_ms, c->expires_ms, a->refresh_in_ms);
     c->doubt_ms = 0;
@@ -392,6 +394,8 @@ void connection_answered(struct connection_world *w, const struct connection_ans
         on_late(w, a, plan);
         return;
     }
+    if (a->endpoints)
+        c->endpoints = a->endpoints;
     bool for_tokens = c->intent.ask == ASK_EXCHANGE || c->intent.ask == ASK_REFRESH ||
                       c->intent.ask == ASK_CLIENT_CREDENTIALS || c->intent.ask == ASK_DEVICE_POLL;
     if (a->kind == ANSWER_TOKENS && for_tokens) {

@@ -175,6 +175,8 @@ static void read_connection(struct working_set *ws, const PGresult *r, int i)
     c->has_refresh = pg_int8(r, i, 45);
     row->version = pg_int8(r, i, 46);
     row_stream(ws, r, i, 47, &row->stream);
+    c->instance_url = row_text(ws, r, i, 52);
+    c->endpoints = row_text(ws, r, i, 53);
 }
 
 static void on_connections(void *arg, const PGresult *r)
@@ -378,6 +380,8 @@ static void write_connections(struct working_set *ws)
     INT8(row->stream.seq);
     TEXT(row_key(&row->stream, c->id));
     TIME(row->sent_seen_ms);
+    TEXT(c->instance_url);
+    TEXT(c->endpoints);
     args_int8(a, (int64_t)count_rows(ws, is_dirty));
     pg_query(batch_pg(ws->b), SQL_CONNECTION_WRITE, a, NULL, NULL);
 }
