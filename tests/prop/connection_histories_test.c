@@ -5,6 +5,7 @@
 #include "domain/connection.h"
 
 #include "support/dice.h"
+#include "support/token_families.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -13,7 +14,6 @@
 
 #define HISTORIES 20000
 #define STEPS 150
-#define TOKENS 1024
 #define CALLS 8
 #define WIRE_MS 10000 /* a request is through by then, or lost */
 #define GRACE_MS 40000
@@ -51,13 +51,8 @@ static struct {
     int attempt, serial, intents, granted; /* granted: token sets that came of it */
     int64_t open_ms;                       /* not looked at before */
     int64_t at_ms;                         /* the provider's, while it looks at a request */
-    /* The provider. A family is named by its first token. */
-    int made;
-    int family[TOKENS], newest[TOKENS]; /* newest, alive: by family */
-    bool alive[TOKENS];
-    int64_t used_ms[TOKENS]; /* first use that did something; 0: none */
-    int successor[TOKENS];
-    int unresolved[TOKENS]; /* sent, and nobody has learned what became of it */
+    struct families families;              /* the provider's ledger */
+    int unresolved[FAMILY_TOKENS];         /* sent, and nobody has learned what became of it */
     struct call calls[CALLS];
 } g;
 
@@ -67,7 +62,7 @@ static struct {
 } seen;
 
 static uint64_t playing;
-static const char cells[TOKENS];
+static const char cells[FAMILY_TOKENS];
 
 #define check(truth)                                                                               \
     do {                                                                                           \
@@ -76,26 +71,6 @@ static const char cells[TOKENS];
     } while (0)
 
 /* ---- the provider ---------------------------------------------------------------------------- */
-
-static int new_token(int family)
-{
-    check(g.made + 1 < TOKENS);
-    int token = ++g.made;
-    g.family[token] = family ? family : token;
-    g.newest[g.family[token]] = token;
-    g.alive[g.family[token]] = true;
-    return token;
-}
-
-static bool is_alive(int token)
-{
-    return token > 0 && g.alive[g.family[token]];
-}
-
-static bool is_newest(int token)
-{
-    return token > 0 && g.newest[g.family[token]] == token;
-}
 
 static struct sealed sealed_of(int token)
 {
@@ -109,56 +84,48 @@ static int token_of(struct sealed s)
 
 static void tokens_in(struct call *call, int token)
 {
+    check(token > 0); /* the ledger is full */
     call->answer.kind = ANSWER_TOKENS;
     call->answer.access = sealed_of(0);
     call->answer.refresh = sealed_of(token);
     call->answer.expires_ms = dice_percent(&g.dice, 95) ? g.now_ms + LIFE_MS : 0;
 }
 
-static void rotate(struct call *call)
-{
-    int old = call->token;
-    if (g.rules.refresh == REFRESH_REPEATABLE) {
-        tokens_in(call, old);
-        if (dice_percent(&g.dice, 50))
-            call->answer.refresh = (struct sealed){0};
-        return;
-    }
-    g.used_ms[old] = g.at_ms;
-    g.successor[old] = new_token(g.family[old]);
-    tokens_in(call, g.successor[old]);
-}
-
 static void refresh_at_provider(struct call *call)
 {
-    int old = call->token;
-    if (!is_alive(old)) {
+    bool rotates = g.rules.refresh != REFRESH_REPEATABLE;
+    int64_t grace_ms = g.rules.refresh == REFRESH_GRACE ? GRACE_MS : 0;
+    int now = 0;
+    enum token_use use = families_use(&g.families, call->token, rotates, grace_ms, g.at_ms, &now);
+    check(use != TOKEN_USE_REVOKES); /* by our doing */
+    if (use == TOKEN_USE_DEAD) {
         call->answer.kind = ANSWER_REFUSED;
-    } else if (is_newest(old)) {
-        rotate(call);
-    } else if (g.rules.refresh == REFRESH_GRACE && g.at_ms < g.used_ms[old] + GRACE_MS) {
-        tokens_in(call, g.successor[old]);
-    } else {
-        check(!"a token that was used up is sent: its family is revoked by our doing");
+        return;
     }
+    tokens_in(call, now);
+    if (!rotates && dice_percent(&g.dice, 50))
+        call->answer.refresh = (struct sealed){0};
+}
+
+static bool is_good(int token)
+{
+    return families_alive(&g.families, token) && families_newest(&g.families, token);
 }
 
 static void do_it(struct call *call)
 {
     switch (call->ask) {
     case ASK_EXCHANGE:
-        tokens_in(call, new_token(0));
+        tokens_in(call, families_give(&g.families, 0));
         break;
     case ASK_REFRESH:
         refresh_at_provider(call);
         break;
     case ASK_INTROSPECT:
-        call->answer.kind =
-            is_alive(call->token) && is_newest(call->token) ? ANSWER_GOOD : ANSWER_BAD;
+        call->answer.kind = is_good(call->token) ? ANSWER_GOOD : ANSWER_BAD;
         break;
     case ASK_REVOKE:
-        if (call->token > 0)
-            g.alive[g.family[call->token]] = false;
+        families_end(&g.families, call->token);
         call->answer.kind = ANSWER_GOOD;
         break;
     case ASK_TEST:
@@ -292,7 +259,7 @@ static void look(const struct connection *was)
     const struct connection *c = &g.row;
     bool told = c->doubt_ms || c->reconnect || c->status == CONNECTION_FAILED || !c->has_refresh ||
                 c->deleted_ms || c->deleting || c->intent.sent_ms;
-    if (is_alive(g.row_token) && !is_newest(g.row_token))
+    if (families_alive(&g.families, g.row_token) && !is_good(g.row_token))
         check(told);
     check(c->generation >= was->generation && c->config_version >= was->config_version);
     check(c->has_refresh == (g.row_token != NOBODY));
@@ -590,7 +557,7 @@ static void settle(void)
     const struct connection *c = &g.row;
     if (c->status == CONNECTION_COMPLETED && c->has_refresh && !c->reconnect && !c->doubt_ms &&
         !c->intent.id && !c->deleting)
-        check(is_alive(g.row_token) && is_newest(g.row_token));
+        check(is_good(g.row_token));
     check(!c->doubt_ms || g.open || c->status == CONNECTION_FAILED || c->due_ms);
 }
 
@@ -646,53 +613,10 @@ static void no_history_loses_a_refresh_token_silently_or_sends_one_that_is_used_
         assert_true(corners[i] > histories / 100);
 }
 
-/* O-08 */
-static void a_token_is_renewed_in_time_and_not_all_the_time(void **state)
-{
-    struct dice dice = {.state = 7};
-    const int64_t day = 86400000, now = 1700000000000;
-    for (int i = 0; i < 200000; i++) {
-        int64_t life = 1000 + (int64_t)(dice_roll(&dice) % (uint64_t)(i % 2 ? 90 * day : 7200000));
-        char id[32];
-        snprintf(id, sizeof id, "acme/c%d", i);
-        int64_t due = connection_due_time(id, now, now + life, 0);
-        int64_t left = now + life - due;
-        int64_t fifth = life / 5 > 300000 ? life / 5 : 300000;
-        int64_t margin = fifth < 14400000 ? fifth : 14400000;
-        margin = margin < life / 2 ? margin : life / 2;
-        assert_true(left <= margin + 1 && left >= margin * 3 / 4 - 1);
-        assert_true(due >= now + life / 2);
-        int64_t told = 1 + (int64_t)(dice_roll(&dice) % (uint64_t)life);
-        due = connection_due_time(id, now, now + life, told);
-        assert_true(due < now + life && (told == life || due >= now + told));
-        assert_int_equal(connection_due_time(id, now, now + life, told), due);
-    }
-    assert_true(connection_due_time("a/b", now, 0, 0) > now);
-}
-
-/* O-08: ten thousand that were made at once are not due at once. */
-static void connections_made_together_are_renewed_apart(void **state)
-{
-    enum { N = 10000, SLOTS = 10 };
-    const int64_t now = 1700000000000, life = 3600000, span = life / 5 / 4;
-    int slots[SLOTS] = {0};
-    for (int i = 0; i < N; i++) {
-        char id[32];
-        snprintf(id, sizeof id, "acme/c%d", i);
-        int64_t late = connection_due_time(id, now, now + life, 0) - (now + life * 4 / 5);
-        assert_in_range(late, 0, span);
-        slots[late * SLOTS / (span + 1)]++;
-    }
-    for (int i = 0; i < SLOTS; i++)
-        assert_in_range(slots[i], N / SLOTS * 8 / 10, N / SLOTS * 12 / 10);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_history_loses_a_refresh_token_silently_or_sends_one_that_is_used_up),
-        cmocka_unit_test(a_token_is_renewed_in_time_and_not_all_the_time),
-        cmocka_unit_test(connections_made_together_are_renewed_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
