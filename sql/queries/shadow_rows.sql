@@ -7,6 +7,15 @@ SELECT 'sessions' AS what, id, to_jsonb(s)::text AS row FROM live s
 UNION ALL SELECT 'users', id, to_jsonb(u)::text FROM users u WHERE id = $4
 UNION ALL SELECT 'personal_access_token', id::text, to_jsonb(t)::text FROM personal_access_token t
           WHERE 'token/' || id = $3
+UNION ALL SELECT 'connection', id, (to_jsonb(c) - '{access_token,refresh_token,device_code,orphan_token}'::text[])::text
+          FROM connection c WHERE $3 LIKE 'connection/%' AND id = substr($3, 12)
+UNION ALL SELECT 'connection_secret', id::text, (to_jsonb(c) - 'sealed')::text
+          FROM connection_secret c WHERE $3 LIKE 'connection/%' AND connection = substr($3, 12) AND state = 'current'
+UNION ALL SELECT 'workflow', f.id, to_jsonb(f)::text FROM workflow f
+          WHERE ($3 LIKE 'workflow/%' AND f.id = substr($3, 10)) OR ($3 LIKE 'connection/%' AND f.id IN
+              (SELECT d.workflow FROM workflow_dependency d WHERE d.connection = substr($3, 12)))
+UNION ALL SELECT 'workflow_dependency', workflow || ' ' || connection, to_jsonb(d)::text FROM workflow_dependency d
+          WHERE connection = substr($3, 12) OR workflow = substr($3, 10)
 UNION ALL SELECT 'address_lease', session_id, to_jsonb(a)::text FROM address_lease a WHERE session_id IN (SELECT id FROM live)
 UNION ALL SELECT 'client_config', session_id, (to_jsonb(c) - 'client_private_key')::text
           FROM client_config c WHERE session_id IN (SELECT id FROM live)

@@ -9,11 +9,13 @@ WITH told AS (
     WHERE l.topic = 'drawbridge.events' AND l.sequence IS NOT NULL GROUP BY 1)
 SELECT t.subject, t.sequence::text AS identity,
        format('the ledger has event %s, the row has counted to %s', t.sequence,
-              greatest(u.sequence, s.sequence, k.sequence, o.sequence, 0)) AS detail
+              greatest(u.sequence, s.sequence, k.sequence, c.sequence, f.sequence, o.sequence, 0)) AS detail
 FROM told t
 LEFT JOIN users u ON t.subject LIKE 'user/%' AND u.id = substr(t.subject, 6)
 LEFT JOIN sessions s ON t.subject LIKE 'session/%' AND s.id = substr(t.subject, 9)
 LEFT JOIN personal_access_token k ON t.subject LIKE 'token/%' AND k.id::text = substr(t.subject, 7)
+LEFT JOIN connection c ON t.subject LIKE 'connection/%' AND c.id = substr(t.subject, 12)
+LEFT JOIN workflow f ON t.subject LIKE 'workflow/%' AND f.id = substr(t.subject, 10)
 LEFT JOIN subject_stream o ON o.subject = t.subject
-WHERE t.sequence > greatest(u.sequence, s.sequence, k.sequence, o.sequence, 0)
+WHERE t.sequence > greatest(u.sequence, s.sequence, k.sequence, c.sequence, f.sequence, o.sequence, 0)
 LIMIT 100

@@ -7,6 +7,10 @@ WITH tip AS (
     FROM sessions TABLESAMPLE SYSTEM (verify_share('sessions', $1))
     UNION ALL SELECT 'token/' || id, sequence, event_consumer, event_shard, event_seq
     FROM personal_access_token TABLESAMPLE SYSTEM (verify_share('personal_access_token', $1))
+    UNION ALL SELECT 'connection/' || id, sequence, event_consumer, event_shard, event_seq
+    FROM connection TABLESAMPLE SYSTEM (verify_share('connection', $1))
+    UNION ALL SELECT 'workflow/' || id, sequence, event_consumer, event_shard, event_seq
+    FROM workflow TABLESAMPLE SYSTEM (verify_share('workflow', $1))
     UNION ALL SELECT subject, sequence, event_consumer, event_shard, event_seq
     FROM subject_stream TABLESAMPLE SYSTEM (verify_share('subject_stream', $1)))
 SELECT t.subject, t.sequence::text AS identity,

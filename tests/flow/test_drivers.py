@@ -59,6 +59,11 @@ def test_a_consumer_is_assigned_anew_as_often_as_it_likes(stack):
         kafka.delete_topics([topic])[topic].result(20)
 
 
+def test_connections_and_workflows_are_read_as_they_were_written(postgres):
+    """O-01, O-10, O-11: tests/flow/connection_rows_test.c."""
+    run_program("connection_rows_test", postgres)
+
+
 @pytest.fixture
 def node(tmp_path):
     if os.environ.get("DRAWBRIDGE_NO_WIREGUARD") == "1":

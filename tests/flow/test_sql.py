@@ -326,3 +326,256 @@ def test_a_window_of_the_ledger_is_read_without_looking_at_the_rest_of_it(name, 
         assert explained(db, f"EXECUTE window_of ({window})") < 20 * 200
     finally:
         db.execute("RESET ALL")
+
+
+# ---- connections (ADR 0017)
+
+TEXTS = {"shard": 0, "flow": "authorization_code", "client_id": "c", "token_url": "https://example.org/token",
+         "created_by": "ops", "status": "completed", "created_at": "2026-11-21Z", "updated_at": "2026-11-21Z",
+         "config_version": 1, "generation": 1, "revision": 1, "reconnect": False, "failures": 0, "poll_every_ms": 0,
+         "deleting": False, "gone": "", "version": 1, "sequence": 1}
+
+
+def text_of(name):
+    return (ROOT / f"sql/queries/{name}.sql").read_text()
+
+
+def called(db, name, *values):
+    """The rows of a query, prepared under its name as the workers do."""
+    db.execute(f"DEALLOCATE ALL; PREPARE asked AS {text_of(name)}")
+    marks = ", ".join(["%s"] * len(values))
+    return psycopg.ClientCursor(db).execute(f"EXECUTE asked ({marks})", values).fetchall()
+
+
+def write(db, id, **columns):
+    """connection_write of one row, whose other columns are as above."""
+    names = re.findall(r"([a-z_]+) ([a-z]+)\[\]", text_of("connection_write").split("\n", 1)[0])
+    row = TEXTS | {"id": id} | columns
+    values = ", ".join(psycopg.sql.Literal([row.get(name)]).as_string(db) + f"::{kind}[]" for name, kind in names)
+    db.execute(f"DEALLOCATE ALL; PREPARE wrote AS {text_of('connection_write')}")
+    db.execute(f"EXECUTE wrote ({values}, 1)")
+
+
+def intent(n):
+    return f"00000000-0000-0000-0000-{n:012}"
+
+
+def intended(db, n, **columns):
+    write(db, columns.pop("id"), intent_id=intent(n), intent_ask="refresh", intent_generation=1, intent_config=1,
+          intent_at="2026-11-21Z", **columns)
+
+
+def sent_at(db, id):
+    return db.execute("SELECT intent_sent_at FROM connection WHERE id = %s", (id,)).fetchone()[0]
+
+
+def claim(db, id, n):
+    return called(db, "connection_claim", id, intent(n), "2026-11-21 10:00:00Z")
+
+
+@pytest.fixture
+def second(url):
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def refused_with(state, run, *args, **named):
+    with pytest.raises(psycopg.Error) as refused:
+        run(*args, **named)
+    assert refused.value.sqlstate == state
+
+
+def test_an_intent_is_claimed_once_and_its_secrets_come_with_it(db):
+    """O-08: by compare-and-set; what was certainly not sent can be claimed again."""
+    intended(db, 1, id="o/claim", refresh_token=b"sealed")
+    assert claim(db, "o/claim", 2) == []
+    assert claim(db, "o/claim", 1)[0][1] == b"sealed"
+    assert claim(db, "o/claim", 1) == []
+    assert called(db, "connection_unclaim", "o/claim", intent(2)) == [(0,)]
+    assert called(db, "connection_unclaim", "o/claim", intent(1)) == [(1,)]
+    assert len(claim(db, "o/claim", 1)) == 1
+
+
+def test_of_two_that_claim_at_once_one_sends(db, second):
+    """O-08 H33: a worker that is thought dead, and the one that took its place."""
+    intended(db, 1, id="o/twins")
+    with db.transaction():
+        assert len(claim(db, "o/twins", 1)) == 1
+        second.execute("SET lock_timeout = '100ms'")
+        refused_with("55P03", claim, second, "o/twins", 1)
+    assert claim(second, "o/twins", 1) == []
+
+
+def test_a_claim_outlives_the_writes_of_its_row_and_ends_with_its_intent(db):
+    """O-08: whoever decides about the row cannot undo what was sent."""
+    intended(db, 1, id="o/kept")
+    claim(db, "o/kept", 1)
+    intended(db, 1, id="o/kept", version=2)
+    assert sent_at(db, "o/kept") is not None
+    intended(db, 2, id="o/kept", version=3, intent_seen="2026-11-21 10:00:00Z")
+    assert sent_at(db, "o/kept") is None
+
+
+def test_an_intent_that_was_claimed_meanwhile_is_not_given_up_as_unsent(db):
+    """O-08: that would lose the doubt."""
+    intended(db, 1, id="o/meanwhile")
+    claim(db, "o/meanwhile", 1)
+    refused_with("DB002", write, db, "o/meanwhile", version=2)
+    write(db, "o/meanwhile", version=2, intent_seen="2026-11-21 10:00:00Z")
+
+
+def test_a_connections_counters_never_fall_and_its_version_is_guarded(db):
+    """O-08"""
+    write(db, "o/counted", generation=5, config_version=3)
+    refused_with("DB003", write, db, "o/counted", version=2, generation=4, config_version=3)
+    refused_with("DB003", write, db, "o/counted", version=2, generation=5, config_version=2)
+    refused_with("DB002", write, db, "o/counted", version=3, generation=5, config_version=3)
+
+
+def test_tokens_stay_unless_they_are_replaced_or_given_up(db):
+    """O-08: a decision that knows nothing of them does not lose them."""
+    def tokens():
+        return db.execute("SELECT access_token, refresh_token FROM connection WHERE id = 'o/tokens'").fetchone()
+
+    write(db, "o/tokens", access_token=b"a1", refresh_token=b"r1")
+    write(db, "o/tokens", version=2)
+    assert tokens() == (b"a1", b"r1")
+    write(db, "o/tokens", version=3, access_token=b"a2")
+    assert tokens() == (b"a2", b"r1")
+    write(db, "o/tokens", version=4, gone="r")
+    assert tokens() == (b"a2", None)
+    refused_with("23514", write, db, "o/tokens", version=5, deleted_at="2026-11-21Z")
+    write(db, "o/tokens", version=5, gone="ar", deleted_at="2026-11-21Z")
+
+
+def test_a_brought_secret_is_taken_once_by_the_connection_it_is_for(db):
+    """O-01 S9"""
+    write(db, "o/bringer")
+    assert called(db, "connection_secret_add", intent(7), "o/bringer", "code", b"sealed", "2026-11-21Z") == [(1,)]
+    assert called(db, "connection_secret_find", [intent(7)], ["o/other"]) == []
+    assert called(db, "connection_secret_find", [intent(7)], ["o/bringer"]) == [(intent(7),)]
+    refused_with("DB002", called, db, "connection_secret_take", ["o/other"], ["code"], [intent(7)], 1)
+    called(db, "connection_secret_take", ["o/bringer"], ["code"], [intent(7)], 1)
+    refused_with("DB002", called, db, "connection_secret_take", ["o/bringer"], ["code"], [intent(7)], 1)
+
+
+def test_a_state_is_used_once(db):
+    """O-03 S5"""
+    called(db, "oauth_state_add", intent(8), b"\1" * 32, "o/state", 1, "ada", None, b"sealed", "https://example.org/",
+           None, "2026-11-21Z", "2026-11-22Z")
+    assert called(db, "oauth_state_show", b"\1" * 32)[0][-1] is True
+    called(db, "oauth_state_take", [intent(8)], ["o/state"], [intent(9)], "2026-11-21Z", 1)
+    refused_with("DB002", called, db, "oauth_state_take", [intent(8)], ["o/state"], [intent(9)], "2026-11-21Z", 1)
+    assert called(db, "oauth_state_find", [intent(8)])[0][-1] is False
+
+
+def test_what_nobody_took_and_what_is_over_is_forgotten(db):
+    """O-03 S9: a secret after an hour, an authorization a day after its end; what is in use stays."""
+    with db.transaction(force_rollback=True):
+        for n, kind, state, made in ((20, "code", "new", "2026-11-20Z"), (21, "client_secret", "current", "2026-11-20Z"),
+                                     (22, "code", "new", "2026-11-22 09:30Z")):
+            db.execute("INSERT INTO connection_secret VALUES (%s, 'o/old', %s, 'sealed', %s, %s)",
+                       (intent(n), kind, made, state))
+        for n, until in ((23, "2026-11-21 09:00Z"), (24, "2026-11-21 11:00Z")):
+            called(db, "oauth_state_add", intent(n), bytes([n]) * 32, "o/old", 1, "ada", None, b"sealed",
+                   "https://example.org/", None, "2026-11-20Z", until)
+        assert called(db, "connection_secret_forget", "2026-11-22 10:00Z", 500) == [(2,)]
+        assert called(db, "connection_secret_forget", "2026-11-22 10:00Z", 500) == [(0,)]
+
+
+def workflow(db, id):
+    db.execute("INSERT INTO workflow (id, shard, disabled, created_at, updated_at, revision, version, sequence)"
+               " VALUES (%s, 0, false, now(), now(), 1, 1, 1)", (id,))
+
+
+def depend(db, workflow, connection):
+    called(db, "workflow_dependency_add", [workflow], [connection], "2026-11-21Z", 1)
+
+
+def test_nothing_comes_to_depend_on_a_connection_that_ends_at_the_same_moment(db, second):
+    """O-10 O-11: whichever commits later is decided again."""
+    write(db, "o/ends")
+    workflow(db, "o/late")
+    second.execute("SET lock_timeout = '100ms'")
+    with db.transaction():
+        write(db, "o/ends", version=2, deleted_at="2026-11-21Z")
+        refused_with("55P03", depend, second, "o/late", "o/ends")
+    refused_with("DB002", depend, second, "o/late", "o/ends")
+
+
+def test_a_connection_does_not_end_past_a_dependency_that_comes_at_the_same_moment(db, second):
+    """O-11: it would leave a workflow enabled."""
+    write(db, "o/goes")
+    workflow(db, "o/quick")
+    second.execute("SET lock_timeout = '100ms'")
+    with db.transaction():
+        depend(db, "o/quick", "o/goes")
+        refused_with("55P03", write, second, "o/goes", version=2, deleting=True)
+    write(second, "o/goes", version=2, deleting=True)
+    refused_with("DB002", called, second, "connection_dependants_guard", ["o/goes"], [0], 1)
+    called(second, "connection_dependants_guard", ["o/goes"], [1], 1)
+
+
+def test_an_organisations_own_connection_goes_before_that_of_all(db):
+    """O-02 O-07"""
+    for id in ("GLOBAL/mail", "acme/mail", "GLOBAL/disk"):
+        write(db, id, access_token=id.encode())
+    assert called(db, "connection_credential", "acme", "mail")[0][0] == "acme/mail"
+    assert called(db, "connection_credential", "other", "mail")[0][-1] == b"GLOBAL/mail"
+    assert called(db, "connection_credential", "acme", "disk")[0][0] == "GLOBAL/disk"
+    assert called(db, "connection_credential", "acme", "none") == []
+    assert called(db, "connection_show", "acme", "mail")[0][0] == "acme/mail"
+    listed = [row[0] for row in called(db, "connection_list", "acme", False, 100, None)]
+    assert listed == ["acme/mail"]
+    assert {"GLOBAL/disk", "acme/mail"} <= {row[0] for row in called(db, "connection_list", "acme", True, 100, None)}
+
+
+def test_the_edge_opens_access_tokens_and_nothing_that_makes_them(url):
+    """S13 O-07"""
+    for role, seen in (("gateway", ["access_token"]), ("reader", [])):
+        with psycopg.connect(url, autocommit=True, options=f"-c role=drawbridge_{role}") as connection:
+            for column in ("access_token", "refresh_token", "device_code", "orphan_token"):
+                ask = f"SELECT {column} FROM connection"
+                if column in seen:
+                    connection.execute(ask)
+                else:
+                    denied(connection, ask)
+            denied(connection, "SELECT sealed FROM connection_secret")
+            denied(connection, "SELECT verifier FROM oauth_state")
+            denied(connection, "UPDATE connection SET generation = 9")
+
+
+MANY = """INSERT INTO connection (id, shard, flow, client_id, token_url, created_by, status, created_at, updated_at, due_at,
+              config_version, generation, revision, reconnect, failures, poll_every_ms, deleting, version, sequence)
+          SELECT CASE WHEN n % 10 = 0 THEN 'GLOBAL' ELSE 'org' || n % 500 END || '/c' || n, n % 6, 'client_credentials',
+              'c', 'https://example.org/', 'ops', 'completed', now(), now(),
+              now() + (n - 50) * interval '1 second', 1, 1, 1, false, 0, 0, false, 1, 1
+          FROM generate_series(1, 20000) n"""
+SOME = """INSERT INTO workflow (id, shard, disabled, disabled_at, created_at, updated_at, revision, version, sequence)
+          SELECT 'org/w' || n, 0, n % 400 = 0, CASE WHEN n % 400 = 0 THEN now() END, now(), now(), 1, 1, 1
+          FROM generate_series(1, 20000) n;
+          INSERT INTO workflow_dependency SELECT 'org/w' || n, 'org/c' || n % 4000, now() FROM generate_series(1, 20000) n"""
+
+
+@pytest.mark.parametrize("query, values, most", [
+    ("connection_credential", "'org7', 'c507'", 2),
+    ("connection_show", "'org7', 'c507'", 2),
+    ("connection_claim", f"'org7/c507', '{intent(1)}', now()", 1),
+    ("connection_due", "'{1,2,3}', now(), 100", 60),
+    ("connection_dependants", "'{org/c9}'", 10),
+    ("workflow_find", "'{org/w3}', '{org/c9}'", 20),
+    ("workflow_dependency_find", "'{org/w9}', '{org/c9}'", 10),
+    ("workflow_disabled_list", "'org', 20, NULL", 120),
+])
+def test_what_is_asked_of_many_connections_reads_few(query, values, most, db):
+    """O-07 O-10: 20,000 of each; every node of the plan is counted."""
+    with db.transaction(force_rollback=True):
+        db.execute(MANY)
+        db.execute(SOME)
+        db.execute("ANALYZE connection, workflow, workflow_dependency")
+        db.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        db.execute(f"DEALLOCATE ALL; PREPARE asked AS {text_of(query)}")
+        plan, = db.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE asked ({values})").fetchone()
+    read = [n["Actual Loops"] * (n["Actual Rows"] + n.get("Rows Removed by Filter", 0))
+            for n in plans(plan[0]["Plan"]) if n.get("Relation Name") and n["Actual Loops"]]
+    assert sum(read) <= most, plan

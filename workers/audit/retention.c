@@ -73,5 +73,6 @@ void retention_tick(struct retention *r, struct pg *pg)
     args_time(a, clock_ms(engine_clock(r->e)));
     args_int4(a, MOST);
     pg_query(pg, SQL_TOKEN_SECRET_FORGET, a, on_secrets, r);
+    pg_query(pg, SQL_CONNECTION_SECRET_FORGET, a, on_secrets, r);
     pg_sync(pg, on_done, r);
 }

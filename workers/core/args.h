@@ -4,7 +4,7 @@
 
 #include "core/buf.h"
 
-#define ARGS_MAX 48
+#define ARGS_MAX 64
 #define ARGS_BYTES_MAX (64 * 1024 * 1024)
 
 struct args {

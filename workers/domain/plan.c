@@ -30,6 +30,23 @@ static const char *const event_names[EVENT_KINDS] = {
     [EVENT_TOKEN_REVOKED] = "token.revoked",
     [EVENT_TOKEN_EXPIRED] = "token.expired",
     [EVENT_TOKEN_REFUSED] = "token.refused",
+    [EVENT_CONNECTION_CHANGED] = "connection.changed",
+    [EVENT_CONNECTION_DELETED] = "connection.deleted",
+    [EVENT_CONNECTION_WAITING] = "connection.waiting",
+    [EVENT_CONNECTION_TESTING] = "connection.testing",
+    [EVENT_CONNECTION_COMPLETED] = "connection.completed",
+    [EVENT_CONNECTION_REFRESHED] = "connection.refreshed",
+    [EVENT_CONNECTION_TESTED] = "connection.tested",
+    [EVENT_CONNECTION_DOUBTED] = "connection.doubted",
+    [EVENT_CONNECTION_RECONNECT] = "connection.reconnect",
+    [EVENT_CONNECTION_FAILED] = "connection.failed",
+    [EVENT_CONNECTION_LATE] = "connection.late",
+    [EVENT_CONNECTION_REFUSED] = "connection.refused",
+    [EVENT_WORKFLOW_DEPENDING] = "workflow.depending",
+    [EVENT_WORKFLOW_DISABLED] = "workflow.disabled",
+    [EVENT_WORKFLOW_ENABLED] = "workflow.enabled",
+    [EVENT_WORKFLOW_CHECKED] = "workflow.checked",
+    [EVENT_WORKFLOW_REFUSED] = "workflow.refused",
     [EVENT_COMMAND_CANCELLED] = "command.cancelled",
     [EVENT_PERFORMANCE_THRESHOLD] = "performance.threshold",
 };
@@ -65,6 +82,14 @@ bool plan_stop_add(struct plan *plan, struct session *session, const char *reaso
 {
     if (plan->ncommands == PLAN_COMMANDS_MAX)
         return false;
-    plan->commands[plan->ncommands++] = (struct plan_command){"session.stop", session, reason};
+    plan->commands[plan->ncommands++] =
+        (struct plan_command){.type = "session.stop", .session = session, .reason = reason};
     return true;
+}
+
+void plan_command_add(struct plan *plan, const char *type, struct connection *connection)
+{
+    assert(plan->ncommands < PLAN_COMMANDS_MAX);
+    plan->commands[plan->ncommands++] =
+        (struct plan_command){.type = type, .connection = connection};
 }

@@ -9,7 +9,8 @@
  * PLAN_DONE, PLAN_REFUSED and PLAN_CANCELLED have exactly one event whose `ends` is not END_NONE
  * and whose `ended` is empty; PLAN_DEAD has none (the engine's command.dead is that event), the
  * other kinds end nothing of their own. An internal command (session.idle, session.activity) that
- * finds nothing to do is PLAN_NONE: nobody waits for it, it is settled without an event. */
+ * finds nothing to do is PLAN_NONE: nobody waits for it, it is settled without an event; what it
+ * finds to be done by others (connection.due) it may order as commands all the same. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,6 +32,20 @@ enum plan_kind {
 
 enum effect_op { EFFECT_NONE, EFFECT_CREATE, EFFECT_DELETE, EFFECT_OBSERVE };
 
+/* What an OAuth provider is asked for (connection.h). */
+enum ask_kind {
+    ASK_NONE,
+    ASK_EXCHANGE,           /* an authorization code for tokens */
+    ASK_REFRESH,            /* a refresh token for tokens */
+    ASK_CLIENT_CREDENTIALS, /* tokens, for nothing but who we are */
+    ASK_TEST,               /* whether the access token is any good */
+    ASK_INTROSPECT,         /* whether the refresh token is still active (RFC 7662) */
+    ASK_REVOKE,             /* RFC 7009 */
+    ASK_DEVICE,             /* a code for a person at another device (RFC 8628) */
+    ASK_DEVICE_POLL,        /* whether that person is done: tokens, or not yet */
+    ASK_KINDS,
+};
+
 enum ending { END_NONE, END_DONE, END_REFUSED, END_CANCELLED, END_DEAD };
 
 enum event_kind {
@@ -49,6 +64,23 @@ enum event_kind {
     EVENT_TOKEN_REVOKED,
     EVENT_TOKEN_EXPIRED,
     EVENT_TOKEN_REFUSED,
+    EVENT_CONNECTION_CHANGED,
+    EVENT_CONNECTION_DELETED,
+    EVENT_CONNECTION_WAITING,
+    EVENT_CONNECTION_TESTING,
+    EVENT_CONNECTION_COMPLETED,
+    EVENT_CONNECTION_REFRESHED,
+    EVENT_CONNECTION_TESTED,
+    EVENT_CONNECTION_DOUBTED,
+    EVENT_CONNECTION_RECONNECT,
+    EVENT_CONNECTION_FAILED,
+    EVENT_CONNECTION_LATE,
+    EVENT_CONNECTION_REFUSED,
+    EVENT_WORKFLOW_DEPENDING,
+    EVENT_WORKFLOW_DISABLED,
+    EVENT_WORKFLOW_ENABLED,
+    EVENT_WORKFLOW_CHECKED,
+    EVENT_WORKFLOW_REFUSED,
     EVENT_COMMAND_CANCELLED,
     EVENT_PERFORMANCE_THRESHOLD,
     EVENT_KINDS,
@@ -64,6 +96,8 @@ struct command_ref {
 struct session;
 struct user;
 struct token;
+struct connection;
+struct workflow;
 
 struct plan_event {
     enum event_kind kind;
@@ -72,6 +106,9 @@ struct plan_event {
     struct session *session;
     struct user *user;
     struct token *token;
+    struct connection *connection;
+    struct workflow *workflow;
+    const char *named;        /* EVENT_WORKFLOW_DEPENDING: the connection that it depends on */
     bool seeded;              /* EVENT_TOKEN_CREATED: the first of an empty system */
     int status, reason;       /* of the session at this moment (enum session_status, _reason) */
     enum ending ends;         /* END_NONE, or this is the event that ends … */
@@ -101,6 +138,7 @@ struct plan_command {
     const char *type; /* "session.stop" */
     struct session *session;
     const char *reason;
+    struct connection *connection; /* "connection.refresh", "connection.test": of this one */
 };
 
 #define PLAN_LANE_MAX 80
@@ -110,12 +148,18 @@ struct plan_command {
 struct plan {
     enum plan_kind kind;
     enum effect_op effect;
-    struct session *effect_session; /* whom the effect is about */
-    bool compensating;              /* the effect undoes: attempts are counted anew (removal)
-                                     * once, when the command's phase turns from creating to
-                                     * undoing, not at each resume */
-    int64_t due_ms;                 /* PLAN_POLL; PLAN_RETRY: not before, 0: as the policy says */
-    char lane[PLAN_LANE_MAX];       /* PLAN_LANE: subject, "session/<id>"; else "" */
+    struct session *effect_session;       /* whom the effect is about */
+    struct connection *effect_connection; /* or this one, which is asked for … */
+    enum ask_kind ask;                    /* … this; its intent is in the row */
+    /* EVENT_CONNECTION_DELETED: the workflows that go down with it, an EVENT_WORKFLOW_DISABLED
+     * each. PLAN_REFUSED: those that stand in the way of that. */
+    struct workflow *const *workflows;
+    size_t nworkflows;
+    bool compensating;        /* the effect undoes: attempts are counted anew (removal)
+                               * once, when the command's phase turns from creating to
+                               * undoing, not at each resume */
+    int64_t due_ms;           /* PLAN_POLL; PLAN_RETRY: not before, 0: as the policy says */
+    char lane[PLAN_LANE_MAX]; /* PLAN_LANE: subject, "session/<id>"; else "" */
     struct refusal refusal;
     const char *failure_code, *failure_message; /* PLAN_DEAD; PLAN_RETRY: of the outcome */
     struct plan_event events[PLAN_EVENTS_MAX];
@@ -133,10 +177,12 @@ const char *event_kind_name(enum event_kind kind);
 void plan_clear(struct plan *plan);
 /* The new event, zeroed but for its kind. Asserts that there is room. */
 struct plan_event *plan_event_add(struct plan *plan, enum event_kind kind);
-/* PLAN_REFUSED and the event (session or user refused) that says so. */
+/* PLAN_REFUSED and the event (session, user, … refused) that says so. */
 void plan_refuse(struct plan *plan, enum event_kind kind, enum refusal_name why);
 /* A session.stop for teardown. False when the plan is full. */
 bool plan_stop_add(struct plan *plan, struct session *session, const char *reason);
+/* A command of that type about the connection. */
+void plan_command_add(struct plan *plan, const char *type, struct connection *connection);
 
 /* What came back from the outside for an open effect. */
 enum outcome_kind {

@@ -1,12 +1,14 @@
 #include "store/carry.h"
 
 #include "core/metric.h"
+#include "store/connection_data.h"
 #include "store/event_data.h"
 
 #include <string.h>
 
 #define DATA_MAX (256 * 1024)
 #define TEARDOWN_TOPIC "drawbridge.teardown"
+#define REFRESH_TOPIC "drawbridge.refresh"
 
 struct command_ref carry_ref(const struct item *it)
 {
@@ -99,6 +101,32 @@ static void render(struct working_set *ws, const struct item *it, const struct p
         event_data_token_refused(out, json_text(it->cmd.json, "tokenId"),
                                  json_text(it->cmd.json, "owner"), &plan->refusal);
         break;
+    case EVENT_CONNECTION_CHANGED:
+    case EVENT_CONNECTION_DELETED:
+    case EVENT_CONNECTION_WAITING:
+    case EVENT_CONNECTION_TESTING:
+    case EVENT_CONNECTION_COMPLETED:
+    case EVENT_CONNECTION_REFRESHED:
+    case EVENT_CONNECTION_TESTED:
+    case EVENT_CONNECTION_DOUBTED:
+    case EVENT_CONNECTION_RECONNECT:
+    case EVENT_CONNECTION_FAILED:
+    case EVENT_CONNECTION_LATE:
+        connection_data(out, e, plan);
+        break;
+    case EVENT_CONNECTION_REFUSED:
+        connection_data_refused(out, json_text(it->cmd.json, "connectionId"), plan);
+        break;
+    case EVENT_WORKFLOW_DEPENDING:
+    case EVENT_WORKFLOW_DISABLED:
+    case EVENT_WORKFLOW_ENABLED:
+    case EVENT_WORKFLOW_CHECKED:
+        workflow_data(out, e);
+        break;
+    case EVENT_WORKFLOW_REFUSED:
+        workflow_data_refused(out, json_text(it->cmd.json, "workflowId"), e->workflow,
+                              &plan->refusal);
+        break;
     case EVENT_COMMAND_CANCELLED: {
         const char *why = e->session ? session_reason_name((enum session_reason)e->reason) : NULL;
         event_data_cancelled(out, e->ended.id ? e->ended.id : it->cmd.id,
@@ -122,6 +150,10 @@ static const char *subject_of(struct working_set *ws, const struct item *it,
         return arena_join(ws->arena, "user/", e->user->id);
     if (e->token)
         return arena_join(ws->arena, "token/", e->token->id);
+    if (e->connection)
+        return arena_join(ws->arena, "connection/", e->connection->id);
+    if (e->workflow)
+        return arena_join(ws->arena, "workflow/", e->workflow->id);
     return it->cmd.subject;
 }
 
@@ -133,6 +165,10 @@ static struct stream *event_stream(const struct plan_event *e)
         return user_row_stream((struct user_row *)(void *)e->user);
     if (e->token)
         return token_row_stream((struct token_row *)(void *)e->token);
+    if (e->connection)
+        return connection_row_stream((struct connection_row *)(void *)e->connection);
+    if (e->workflow)
+        return workflow_row_stream((struct workflow_row *)(void *)e->workflow);
     return NULL;
 }
 
@@ -151,6 +187,10 @@ static void mark_dirty(const struct plan_event *e)
     }
     if (e->token)
         ((struct token_row *)(void *)e->token)->dirty = true;
+    if (e->connection)
+        ((struct connection_row *)(void *)e->connection)->dirty = true;
+    if (e->workflow)
+        ((struct workflow_row *)(void *)e->workflow)->dirty = true;
 }
 
 static void measure(const struct plan_event *e)
@@ -193,17 +233,31 @@ static void carry_event(struct working_set *ws, struct item *it, const struct pl
     measure(e);
 }
 
+/* Each goes down with a connection, and is told so on its own stream. */
+static void carry_disabled(struct working_set *ws, struct item *it, const struct plan *plan)
+{
+    for (size_t i = 0; plan->kind == PLAN_DONE && i < plan->nworkflows; i++) {
+        struct plan_event e = {.kind = EVENT_WORKFLOW_DISABLED, .workflow = plan->workflows[i]};
+        carry_event(ws, it, plan, &e);
+    }
+}
+
 static void carry_command(struct working_set *ws, struct item *it, const struct plan_command *c)
 {
     auto_buf struct buf data;
     buf_init(&data, DATA_MAX);
-    command_data_stop(&data, c->session, c->reason, batch_consumer(ws->b));
-    const char *subject = arena_join(ws->arena, "session/", c->session->id);
+    if (c->connection)
+        connection_data_command(&data, c, batch_consumer(ws->b));
+    else
+        command_data_stop(&data, c->session, c->reason, batch_consumer(ws->b));
+    const char *subject = c->connection ? arena_join(ws->arena, "connection/", c->connection->id)
+                                        : arena_join(ws->arena, "session/", c->session->id);
     if (!buf_ok(&data) || !subject) {
         batch_fail(ws->b, ERR_NO_MEMORY, "command");
         return;
     }
-    batch_command(ws->b, it, TEARDOWN_TOPIC, c->type, subject, (const char *)data.p, data.n);
+    batch_command(ws->b, it, c->connection ? REFRESH_TOPIC : TEARDOWN_TOPIC, c->type, subject,
+                  (const char *)data.p, data.n);
 }
 
 /* ---- the verdict --------------------------------------------------------------------------- */
@@ -226,9 +280,38 @@ static void note_failure(struct verdict *v, const struct plan *plan, enum err_co
                   plan->failure_message ? plan->failure_message : "");
 }
 
+static const char *host_of(struct arena *a, const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    return arena_strn(a, host, strcspn(host, "/?#"));
+}
+
+/* The breaker is the provider's: its row, or the host that is asked. */
+static void order_ask(struct working_set *ws, const struct plan *plan, struct verdict *v)
+{
+    const struct connection *c = plan->effect_connection;
+    struct connection_call *call = arena_get(ws->arena, sizeof *call);
+    const char *slash = strchr(c->id, '/');
+    v->tenant = slash ? arena_strn(ws->arena, c->id, (size_t)(slash - c->id)) : c->id;
+    v->dependency = c->provider ? c->provider : host_of(ws->arena, c->token_url);
+    if (!call || !v->tenant || !v->dependency) {
+        batch_fail(ws->b, ERR_NO_MEMORY, "effect");
+        return;
+    }
+    v->kind = VERDICT_EFFECT;
+    *call = (struct connection_call){.ask = plan->ask, .connection = *c};
+    v->effect = call;
+}
+
 static void order_effect(struct working_set *ws, struct item *it, const struct plan *plan,
                          struct verdict *v)
 {
+    if (plan->effect_connection) {
+        ((struct connection_row *)(void *)plan->effect_connection)->dirty = true;
+        order_ask(ws, plan, v);
+        return;
+    }
     struct driver_call *call = arena_get(ws->arena, sizeof *call);
     if (!call) {
         batch_fail(ws->b, ERR_NO_MEMORY, "effect");
@@ -287,6 +370,7 @@ void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan
     struct verdict *v = &it->verdict;
     for (size_t i = 0; i < plan->nevents; i++)
         carry_event(ws, it, plan, &plan->events[i]);
+    carry_disabled(ws, it, plan);
     for (size_t i = 0; i < plan->ncommands; i++)
         carry_command(ws, it, &plan->commands[i]);
     nudge_starts(ws, it, plan);

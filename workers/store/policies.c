@@ -19,6 +19,28 @@ const struct policy due_policy = {.delays_ms = {1000, 5000, 15000}, .on_death = 
 /* Says what has been: nothing can fail but the database. */
 const struct policy record_policy = {.on_death = DEATH_CONTINUE};
 
+/* O-05: the first try, then three more. What a breaker holds lets go of the connection in the end:
+ * an administrator may want to change the very URL that is out of order. */
+const struct policy connection_policy = {
+    .delays_ms = {1000, 2000, 4000}, .deadline_ms = 600000, .on_death = DEATH_CONTINUE};
+
+/* A person waits in a browser. */
+const struct policy exchange_policy = {.delays_ms = {1000, 2000},
+                                       .deadline_ms = 60000,
+                                       .on_death = DEATH_CONTINUE,
+                                       .on_outage = OUTAGE_FAIL};
+
+/* A person looks for another device. */
+const struct policy authorize_policy = {
+    .delays_ms = {1000, 2000}, .deadline_ms = 3600000, .on_death = DEATH_CONTINUE};
+
+/* O-11: ends whether or not the provider revokes. */
+const struct policy end_policy = {
+    .delays_ms = {1000, 2000, 4000}, .on_death = DEATH_CONTINUE, .on_outage = OUTAGE_FAIL};
+
+/* Decided from rows alone. */
+const struct policy row_policy = {.on_death = DEATH_CONTINUE};
+
 const struct policy_row policy_rows[] = {
     {"user.put", &user_policy},
     {"user.remove", &user_policy},
@@ -32,5 +54,15 @@ const struct policy_row policy_rows[] = {
     {"session.activity", &due_policy},
     {"session.idle", &due_policy},
     {"auth.record", &record_policy},
+    {"connection.put", &row_policy},
+    {"connection.delete", &end_policy},
+    {"connection.authorize", &authorize_policy},
+    {"connection.exchange", &exchange_policy},
+    {"connection.refresh", &connection_policy},
+    {"connection.test", &connection_policy},
+    {"connection.due", &due_policy},
+    {"workflow.depend", &row_policy},
+    {"workflow.enable", &row_policy},
+    {"workflow.check", &row_policy},
     {NULL, NULL},
 };

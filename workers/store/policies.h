@@ -5,7 +5,7 @@
 #include "core/retry.h"
 
 extern const struct policy user_policy, token_policy, start_policy, stop_policy, due_policy,
-    record_policy;
+    record_policy, connection_policy, exchange_policy, authorize_policy, end_policy, row_policy;
 
 struct policy_row {
     const char *type; /* "session.start"; NULL ends the table */

@@ -9,6 +9,11 @@ void session_rows_load(struct working_set *ws, bool locked);
 void session_rows_commit(struct working_set *ws);
 void token_rows_load(struct working_set *ws, bool locked);
 void token_rows_commit(struct working_set *ws);
+void connection_rows_load(struct working_set *ws, bool locked);
+/* Secrets and states first: what a connection gives up is free for what it takes. */
+void connection_rows_commit(struct working_set *ws);
+void workflow_rows_load(struct working_set *ws, bool locked);
+void workflow_rows_commit(struct working_set *ws);
 void config_rows_commit(struct working_set *ws);
 void address_rows_load(struct working_set *ws, bool locked);
 void address_rows_commit(struct working_set *ws);

@@ -20,8 +20,15 @@ struct working_set *working_set_new(struct batch *b, const struct store_env *env
         ws->tokens = table_new(a, 8);
         ws->token_names = table_new(a, 8);
         ws->secrets = table_new(a, 8);
+        ws->connections = table_new(a, 8);
+        ws->workflows = table_new(a, 8);
+        ws->dependencies = table_new(a, 8);
+        ws->brought = table_new(a, 8);
+        ws->states = table_new(a, 8);
     }
-    if (ws && ws->users && ws->sessions && ws->keys && ws->tokens && ws->token_names && ws->secrets)
+    if (ws && ws->users && ws->sessions && ws->keys && ws->tokens && ws->token_names &&
+        ws->secrets && ws->connections && ws->workflows && ws->dependencies && ws->brought &&
+        ws->states)
         return ws;
     batch_fail(b, ERR_NO_MEMORY, "working set");
     return NULL;
@@ -110,10 +117,13 @@ const char *row_key(const struct stream *stream, const char *usual)
 bool working_set_load(struct working_set *ws, bool locked, struct err *err)
 {
     (void)err;
-    /* The order of the locks: users, sessions, tokens, addresses, and the hot row last (DESIGN). */
+    /* The order of the locks: users, sessions, tokens, connections, workflows, addresses, and the
+     * hot row last (DESIGN). */
     user_rows_load(ws, locked);
     session_rows_load(ws, locked);
     token_rows_load(ws, locked);
+    connection_rows_load(ws, locked);
+    workflow_rows_load(ws, locked);
     address_rows_load(ws, locked);
     deployment_row_load(ws, locked);
     return true;
@@ -192,6 +202,18 @@ static bool mark_streams(struct working_set *ws)
         if (t->dirty && !t->exists)
             ok = ok && end_stray(ws, "token", t->token.id, &t->stream);
     }
+    for (size_t i = 0; i < table_count(ws->connections); i++) {
+        struct connection_row *c = table_at(ws->connections, i)->value;
+        c->dirty |= c->exists && c->stream.dirty;
+        if (c->dirty && !c->exists)
+            ok = ok && end_stray(ws, "connection", c->connection.id, &c->stream);
+    }
+    for (size_t i = 0; i < table_count(ws->workflows); i++) {
+        struct workflow_row *f = table_at(ws->workflows, i)->value;
+        f->dirty |= f->exists && f->stream.dirty;
+        if (f->dirty && !f->exists)
+            ok = ok && end_stray(ws, "workflow", f->workflow.id, &f->stream);
+    }
     return ok;
 }
 
@@ -207,6 +229,8 @@ bool working_set_commit(struct working_set *ws, bool last, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "users");
     session_rows_commit(ws);
     token_rows_commit(ws);
+    connection_rows_commit(ws);
+    workflow_rows_commit(ws);
     config_rows_commit(ws);
     address_rows_commit(ws);
     return true;
@@ -235,6 +259,20 @@ struct stream *token_row_stream(struct token_row *row)
     return &row->stream;
 }
 
+struct stream *connection_row_stream(struct connection_row *row)
+{
+    if (!row->stream.key)
+        row->stream.key = row->connection.id;
+    return &row->stream;
+}
+
+struct stream *workflow_row_stream(struct workflow_row *row)
+{
+    if (!row->stream.key)
+        row->stream.key = row->workflow.id;
+    return &row->stream;
+}
+
 struct stream *working_set_stream(struct working_set *ws, const char *subject)
 {
     if (!strncmp(subject, "user/", 5)) {
@@ -248,6 +286,14 @@ struct stream *working_set_stream(struct working_set *ws, const char *subject)
     if (!strncmp(subject, "token/", 6)) {
         struct token_row *t = token_row_get(ws, subject + 6);
         return t && (t->exists || t->dirty) ? token_row_stream(t) : NULL;
+    }
+    if (!strncmp(subject, "connection/", 11)) {
+        struct connection_row *c = connection_row_get(ws, subject + 11);
+        return c && (c->exists || c->dirty) ? connection_row_stream(c) : NULL;
+    }
+    if (!strncmp(subject, "workflow/", 9)) {
+        struct workflow_row *f = workflow_row_get(ws, subject + 9);
+        return f && (f->exists || f->dirty) ? workflow_row_stream(f) : NULL;
     }
     return NULL;
 }

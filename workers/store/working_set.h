@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/engine.h"
+#include "domain/connection.h"
 #include "domain/session.h"
 #include "domain/token.h"
 #include "domain/user.h"
@@ -56,11 +57,50 @@ struct token_name {
     const char *owner, *name;
 };
 
+struct connection_row {
+    struct connection connection; /* first, as above */
+    struct stream stream;
+    int64_t version;
+    bool exists, dirty;
+    int shard;
+    int64_t sent_seen_ms;         /* of the intent, as loaded: a claim since then is a conflict */
+    int64_t revision_seen;        /* as loaded: decisions that change it raise it */
+    size_t dependants_seen;       /* likewise */
+    bool want_dependants;         /* it may be deleted: whom that disables */
+    bool dropped;                 /* its dependencies go with this commit */
+    struct workflow **dependants; /* by id */
+    size_t ndependants;
+};
+
+struct workflow_row {
+    struct workflow workflow; /* first, as above */
+    struct stream stream;
+    int64_t version;
+    bool exists, dirty;
+    int shard;
+};
+
+/* What workflow.depend asks: does the workflow depend on the connection, and how many do? */
+struct dependency {
+    const char *workflow, *connection;
+    bool there, made; /* so it is; a command of this batch has made it so */
+    int64_t dependants;
+};
+
+/* A row that a command about a connection names: a secret, or the state of an authorization. */
+struct named_row {
+    const char *id, *connection;
+    bool there; /* a secret: it waits to be taken */
+    struct oauth_state state;
+};
+
 struct working_set {
     struct batch *b;
     struct arena *arena;
-    struct table *users, *sessions;               /* id -> row */
-    struct table *tokens, *token_names, *secrets; /* the same; names of theirs to look for */
+    struct table *users, *sessions;                /* id -> row */
+    struct table *tokens, *token_names, *secrets;  /* the same; names of theirs to look for */
+    struct table *connections, *workflows;         /* id -> row */
+    struct table *dependencies, *brought, *states; /* of commands: what they name */
     struct deployment deployment, loaded;
     bool want_deployment;
     struct table *keys; /* client public keys of starts -> the key; is one in use? */
@@ -87,12 +127,32 @@ struct token_row *want_token(struct working_set *ws, const char *id);
 /* Whoever has the name joins the set. */
 void want_token_name(struct working_set *ws, const char *owner, const char *name);
 void want_secret(struct working_set *ws, const char *id, const char *token_id);
+struct connection_row *want_connection(struct working_set *ws, const char *id);
+/* With the workflows that depend on it, which join the set. */
+struct connection_row *want_dependants(struct working_set *ws, const char *connection);
+struct workflow_row *want_workflow(struct working_set *ws, const char *id);
+void want_dependency(struct working_set *ws, const char *workflow, const char *connection);
+/* A secret, and a state; nothing for what is no UUID. */
+void want_brought(struct working_set *ws, const char *id, const char *connection);
+void want_state(struct working_set *ws, const char *id);
 void want_key(struct working_set *ws, const char *client_public_key);
 /* A live session of this set has the key. */
 bool working_set_key_in_use(struct working_set *ws, const char *client_public_key);
 struct user_row *user_row_get(struct working_set *ws, const char *id);       /* NULL: not wanted */
 struct session_row *session_row_get(struct working_set *ws, const char *id); /* likewise */
 struct token_row *token_row_get(struct working_set *ws, const char *id);     /* likewise */
+struct connection_row *connection_row_get(struct working_set *ws, const char *id);
+struct workflow_row *workflow_row_get(struct working_set *ws, const char *id);
+/* NULL: nobody wanted it. */
+struct dependency *working_set_dependency(struct working_set *ws, const char *workflow,
+                                          const char *connection);
+/* The secret waits to be taken for this connection. */
+bool working_set_brought(struct working_set *ws, const char *id, const char *connection);
+/* The state, or NULL: there is no such. */
+const struct oauth_state *working_set_state(struct working_set *ws, const char *id);
+/* After a decision about it: what it took waits no more, its dependencies are gone. */
+void connection_row_decided(struct working_set *ws, struct connection_row *row);
+void workflow_row_decided(struct working_set *ws, struct workflow_row *row);
 /* The secret, when it waits to be taken for this token. */
 struct token_secret *working_set_secret(struct working_set *ws, const char *id, const char *token);
 /* Another token of the owner than `id`, not revoked, has the name. */
@@ -109,5 +169,8 @@ must_check bool working_set_commit(struct working_set *ws, bool last, struct err
 struct stream *session_row_stream(struct session_row *row);
 struct stream *user_row_stream(struct user_row *row);
 struct stream *token_row_stream(struct token_row *row);
-/* The stream of user/<id>, session/<id> or token/<id>; NULL when there is no such row. */
+struct stream *connection_row_stream(struct connection_row *row);
+struct stream *workflow_row_stream(struct workflow_row *row);
+/* The stream of user/<id>, session/<id>, token/<id>, connection/<id> or workflow/<id>; NULL when
+ * there is no such row. */
 struct stream *working_set_stream(struct working_set *ws, const char *subject);

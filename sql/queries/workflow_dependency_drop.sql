@@ -1,0 +1,2 @@
+-- workflow_dependency_drop(connection text[])
+DELETE FROM workflow_dependency WHERE connection = ANY ($1::text[])
