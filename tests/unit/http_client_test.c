@@ -196,6 +196,7 @@ static void a_post_without_a_body_says_so(void **state)
     snprintf(url, sizeof url, "https://a.test:%d/echo", tls_server_port(t.server));
     assert_non_null(send_to(url, &r, NULL));
     assert_non_null(strstr(last()->body, "\r\nContent-Length: 0\r\n"));
+    assert_null(strstr(last()->body, "Content-Type")); /* Dropbox wants none */
 }
 
 /* libcurl would send a request again by itself if a connection that it used again were dead. */

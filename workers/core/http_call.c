@@ -90,8 +90,9 @@ static bool set_headers(struct http_call *call, const struct http_request *r)
     return add_field(call, "Accept", accept, strlen(accept)) &&
            add_field(call, "User-Agent", agent, strlen(agent)) &&
            add_header(call, "Expect:") && /* never to wait for a "100 Continue" */
-           (!r->content_type ||
-            add_field(call, "Content-Type", r->content_type, strlen(r->content_type))) &&
+           (r->content_type
+                ? add_field(call, "Content-Type", r->content_type, strlen(r->content_type))
+                : add_header(call, "Content-Type:")) && /* libcurl would call it a form */
            add_secret(call, "Authorization", call->authorization) &&
            (!r->headers || add_lines(call, r->headers));
 }
