@@ -83,11 +83,32 @@ static bool add_secret(struct http_call *call, const char *name, const struct se
     return !s || add_field(call, name, (const char *)secret_view(s), secret_size(s));
 }
 
+static bool has_field(const char *lines, const char *name)
+{
+    size_t n = strlen(name);
+    while (lines && *lines) {
+        if (!strncasecmp(lines, name, n) && lines[n] == ':')
+            return true;
+        lines = strchrnul(lines, '\n');
+        lines += *lines == '\n';
+    }
+    return false;
+}
+
+/* A header that holds one would be two. */
+static bool has_control(const struct secret *s)
+{
+    for (size_t i = 0; s && i < secret_size(s); i++)
+        if (secret_view(s)[i] < ' ' || secret_view(s)[i] == 0x7f)
+            return true;
+    return false;
+}
+
 static bool set_headers(struct http_call *call, const struct http_request *r)
 {
     const char *accept = r->accept ? r->accept : "application/json";
     const char *agent = r->user_agent ? r->user_agent : call->rules->user_agent;
-    return add_field(call, "Accept", accept, strlen(accept)) &&
+    return (has_field(r->headers, "Accept") || add_field(call, "Accept", accept, strlen(accept))) &&
            add_field(call, "User-Agent", agent, strlen(agent)) &&
            add_header(call, "Expect:") && /* never to wait for a "100 Continue" */
            (r->content_type
@@ -105,6 +126,13 @@ static bool set_wanted(struct http_call *call, const struct http_request *r)
     return true;
 }
 
+static bool check_secrets(const struct http_call *call, struct err *err)
+{
+    return !has_control(call->authorization) ||
+           err_set(err, ERR_BAD_INPUT, "what would authorize the call to %s is no header",
+                   call->name);
+}
+
 struct http_call *http_call_new(const struct http_rules *rules, struct http_request *r,
                                 struct err *err)
 {
@@ -119,7 +147,7 @@ struct http_call *http_call_new(const struct http_rules *rules, struct http_requ
     call->body = take(body);
     call->asked_us = clock_mono_now_us();
     call->method = strdup(r->method);
-    if (!set_url(call, r->url, err)) {
+    if (!set_url(call, r->url, err) || !check_secrets(call, err)) {
         http_call_free(call);
         return NULL;
     }

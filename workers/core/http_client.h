@@ -84,7 +84,7 @@ struct http_request {
     struct secret *authorization; /* value of that header; NULL: none. Taken over. */
     struct secret *body;          /* NULL: none. Taken over. */
     const char *content_type;     /* of the body */
-    const char *accept;           /* NULL: application/json */
+    const char *accept;           /* NULL: application/json, unless `headers` have one */
     const char *user_agent;       /* NULL: the client's */
     const char *headers;          /* more of them, "Name: value" in lines; NULL: none. No secrets */
     const char *wanted[HTTP_WANTED]; /* names of headers the answer is to show; NULL ends */
@@ -94,8 +94,9 @@ struct http_request {
  * copied but for `testing`. */
 struct http_client *http_client_new(uv_loop_t *loop, const struct http_client_options *o,
                                     struct err *err);
-/* NULL and err when the URL is no HTTPS URL (INVALID), the line is full or memory out (TRANSIENT):
- * nothing is sent, done is not called. r's secrets are taken over either way. */
+/* NULL and err when the URL is no HTTPS URL or a header would be two (INVALID), the line is full or
+ * memory out (TRANSIENT): nothing is sent, done is not called. r's secrets are taken over either
+ * way. */
 struct http_call *http_client_send(struct http_client *c, struct http_request *r, http_done *done,
                                    void *arg, struct err *err);
 /* done will not be called. Tells whether the request may have been sent. Leaves NULL. */

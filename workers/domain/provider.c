@@ -1,5 +1,7 @@
 #include "domain/provider.h"
 
+#include "domain/percent.h"
+
 #include <string.h>
 
 static const char *const auth_names[] = {
@@ -156,20 +158,11 @@ static void put(struct text *t, const char *s, size_t n)
     t->p[t->n] = '\0';
 }
 
-static bool unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("-._~", c));
-}
-
-/* RFC 3986 §2.1 */
 static void put_encoded(struct text *t, const char *s)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    for (; *s; s++) {
-        const char code[3] = {'%', hex[(unsigned char)*s >> 4], hex[(unsigned char)*s & 15]};
-        put(t, unreserved(*s) ? s : code, unreserved(*s) ? 1 : 3);
-    }
+    char code[3];
+    for (; *s; s++)
+        put(t, code, percent_encode(*s, PERCENT_UNRESERVED, code));
 }
 
 static bool put_origin(struct text *t, const char *url)

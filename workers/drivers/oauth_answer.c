@@ -208,7 +208,7 @@ bool oauth_read_test(const struct oauth_asked *q, const struct provider_test *te
     auto_body json_t *body = NULL;
     scopes[0] = '\0';
     if (!open_answer(q, a, &body, fault)) {
-        if (a->status == 401) /* in whatever words */
+        if (a->outcome == HTTP_ANSWERED && a->status == 401) /* in whatever words */
             fault->error = OAUTH_INVALID_TOKEN;
         return false;
     }

@@ -1,12 +1,13 @@
 #include "drivers/oauth_request.h"
 
+#include "domain/percent.h"
 #include "drivers/oauth_assertion.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
-#define REQUEST_MAX ((size_t)64 << 10)
+#define REQUEST_MAX ((size_t)32 << 10)
 #define FIELDS_MAX 24
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -34,40 +35,22 @@ void oauth_challenge(const char *verifier, char out[static OAUTH_CHALLENGE])
 
 /* --- encoding --- */
 
-static bool plain(char c, const char *marks)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr(marks, c));
-}
-
-static void put_byte(struct buf *b, char c)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    const char code[3] = {'%', hex[(unsigned char)c >> 4], hex[(unsigned char)c & 15]};
-    buf_put(b, code, sizeof code);
-}
-
-/* RFC 3986 §2.1 */
 static void put_in_url(struct buf *b, const char *s)
 {
-    for (; *s; s++) {
-        if (plain(*s, "-._~"))
-            buf_put(b, s, 1);
-        else
-            put_byte(b, *s);
-    }
+    char code[3];
+    for (; *s; s++)
+        buf_put(b, code, percent_encode(*s, PERCENT_UNRESERVED, code));
 }
 
 /* application/x-www-form-urlencoded (RFC 6749 appendix B) */
 static void put_in_form(struct buf *b, const char *s, size_t n)
 {
+    char code[3];
     for (size_t i = 0; i < n; i++) {
-        if (plain(s[i], "*-._"))
-            buf_put(b, s + i, 1);
-        else if (s[i] == ' ')
+        if (s[i] == ' ')
             buf_str(b, "+");
         else
-            put_byte(b, s[i]);
+            buf_put(b, code, percent_encode(s[i], PERCENT_FORM, code));
     }
 }
 
@@ -269,13 +252,13 @@ static bool set_url(const struct oauth_client *c, const struct oauth_question *q
     const char *url = q->url;
     size_t n;
     struct provider_values v = {.token_url = c->token_url};
-    if (!url && k->own_url) {
-        const char *own =
-            *(const char *const *)(const void *)((const char *)c->provider + k->own_url);
-        if (own && provider_fill(c->provider, own, &v, out->url, sizeof out->url)) {
-            out->http.url = out->url;
-            return true;
-        }
+    const char *own =
+        k->own_url ? *(const char *const *)(const void *)((const char *)c->provider + k->own_url)
+                   : NULL;
+    if (!url && own) {
+        out->http.url = out->url;
+        return provider_fill(c->provider, own, &v, out->url, sizeof out->url) ||
+               err_set(err, ERR_BAD_INPUT, "the token URL is no https URL, or too long");
     }
     if (!url && k->at_token_url)
         url = c->token_url;

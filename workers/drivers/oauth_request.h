@@ -55,7 +55,7 @@ struct oauth_question {
     int64_t now_ms;  /* for an assertion */
 };
 
-/* A request with the memory it stands on. */
+/* A request with the memory it stands on; not to be copied. */
 struct oauth_call {
     struct http_request http;
     char url[OAUTH_URL_MAX];
