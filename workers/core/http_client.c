@@ -382,9 +382,9 @@ int http_client_waiting(const struct http_client *c)
     return c->waiting;
 }
 
-void http_client_free(struct http_client **p)
+void http_client_free(struct http_client **client)
 {
-    struct http_client *c = take(*p);
+    struct http_client *c = take(*client);
     if (!c)
         return;
     uv_close((uv_handle_t *)&c->kick, on_timer_closed);

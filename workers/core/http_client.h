@@ -105,4 +105,4 @@ int http_client_in_flight(const struct http_client *c);
 int http_client_waiting(const struct http_client *c);
 /* Drops all calls, done is not called; memory goes as the loop runs on. A pointer to NULL is fine;
  * leaves NULL. */
-void http_client_free(struct http_client **c);
+void http_client_free(struct http_client **client);

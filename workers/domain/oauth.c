@@ -159,7 +159,12 @@ void oauth_clean(const char *text, size_t n, const struct oauth_bytes *secrets, 
         unsigned char c = (unsigned char)text[i++];
         if (c <= ' ' && (to == 0 || out[to - 1] == ' '))
             continue;
-        out[to++] = c < ' ' ? ' ' : c < 0x7f ? (char)c : '?';
+        out[to] = '?';
+        if (c < ' ')
+            out[to] = ' ';
+        else if (c < 0x7f)
+            out[to] = (char)c;
+        to++;
     }
     out[to] = '\0';
 }

@@ -11,8 +11,12 @@ static int is_plain(char c, const char *marks)
 size_t percent_encode(char c, const char *marks, char out[static 3])
 {
     static const char hex[] = "0123456789ABCDEF";
-    out[0] = is_plain(c, marks) ? c : '%';
+    if (is_plain(c, marks)) {
+        out[0] = c;
+        return 1;
+    }
+    out[0] = '%';
     out[1] = hex[(unsigned char)c >> 4];
     out[2] = hex[(unsigned char)c & 15];
-    return is_plain(c, marks) ? 1 : 3;
+    return 3;
 }

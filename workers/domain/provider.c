@@ -56,9 +56,9 @@ bool rotation_parse(const char *name, enum rotation *out)
 
 /* --- which provider --- */
 
-static char lower(char c)
+static int lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+    return c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c;
 }
 
 static bool same(const char *a, const char *b, size_t n)
@@ -105,31 +105,38 @@ bool provider_has_host(const struct provider *p, const char *host, size_t n)
     return longest_suffix(p, host, n) > 0;
 }
 
-static const struct provider *find_by_url(const struct provider_list *all, const char *url)
+/* Its place in the list; the end of it: none. */
+static size_t find_by_url(const struct provider_list *all, const char *url)
 {
-    const struct provider *found = NULL;
-    size_t n, best = 0;
+    size_t n, best = 0, found = all->n;
     const char *host = url ? url_host(url, &n) : NULL;
     for (size_t i = 0; host && i < all->n; i++) {
         size_t m = longest_suffix(&all->list[i], host, n);
         if (m > best) {
             best = m;
-            found = &all->list[i];
+            found = i;
         }
     }
     return found;
 }
 
+static size_t find_for_others(const struct provider_list *all)
+{
+    size_t i = 0;
+    while (i < all->n && all->list[i].hosts[0])
+        i++;
+    return i;
+}
+
 const struct provider *provider_find(const struct provider_list *all, const char *token_url,
                                      const char *authorization_url)
 {
-    const struct provider *found = find_by_url(all, token_url);
-    if (!found)
-        found = find_by_url(all, authorization_url);
-    for (size_t i = 0; !found && i < all->n; i++)
-        if (!all->list[i].hosts[0])
-            found = &all->list[i];
-    return found;
+    size_t i = find_by_url(all, token_url);
+    if (i == all->n)
+        i = find_by_url(all, authorization_url);
+    if (i == all->n)
+        i = find_for_others(all);
+    return i < all->n ? &all->list[i] : NULL;
 }
 
 const struct provider *provider_by_id(const struct provider_list *all, const char *id)

@@ -91,8 +91,11 @@ static bool put_parts(struct buf *jwt, const struct oauth_assertion *a, const ch
     put_member(&part, "aud", a->audience);
     put_member(&part, "jti", id);
     int64_t now_s = a->now_ms / 1000;
-    buf_printf(&part, ",\"iat\":%lld,\"exp\":%lld}", (long long)now_s,
-               (long long)(now_s + OAUTH_ASSERTION_LIFE_S));
+    buf_str(&part, ",\"iat\":");
+    buf_int(&part, now_s);
+    buf_str(&part, ",\"exp\":");
+    buf_int(&part, now_s + OAUTH_ASSERTION_LIFE_S);
+    buf_str(&part, "}");
     put_base64(jwt, raw, part.n);
     return fine && buf_ok(&part) && buf_ok(jwt);
 }

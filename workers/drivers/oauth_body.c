@@ -27,7 +27,9 @@ static json_t *decoded(const char *p, size_t n)
     size_t m = 0;
     bool fine = text;
     for (size_t i = 0; fine && i < n; i++) {
-        char c = p[i] == '+' ? ' ' : p[i];
+        char c = p[i];
+        if (c == '+')
+            c = ' ';
         if (c == '%') {
             int high = i + 2 < n ? hex(p[i + 1]) : -1, low = i + 2 < n ? hex(p[i + 2]) : -1;
             c = (char)(high * 16 + low);
@@ -139,11 +141,11 @@ double body_number(const json_t *o, const char *key)
     double d = json_is_number(v) ? json_number_value(v) : -1;
     if (json_is_string(v)) {
         const char *text = json_string_value(v);
-        char *end;
+        char *end = NULL;
         /* Digits first: strtod would take blanks, signs, "inf" and hexadecimal. */
         size_t digits = strspn(text, "0123456789.");
         d = digits && digits == strlen(text) ? strtod(text, &end) : -1;
-        if (d >= 0 && *end)
+        if (end && *end)
             d = -1;
     }
     return isfinite(d) && d >= 0 ? d : -1;

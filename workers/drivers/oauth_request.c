@@ -193,8 +193,9 @@ static bool set_basic(const struct oauth_client *c, struct http_request *out, st
     buf_str(&b, ":");
     put_in_form(&b, (const char *)secret_view(c->credential), secret_size(c->credential));
     char *at = (char *)secret_bytes(value);
-    memcpy(at, "Basic ", 6);
-    (void)sodium_bin2base64(at + 6, text, b.p, b.n, sodium_base64_VARIANT_ORIGINAL);
+    static const char scheme[6] = {'B', 'a', 's', 'i', 'c', ' '};
+    memcpy(at, scheme, sizeof scheme);
+    (void)sodium_bin2base64(at + sizeof scheme, text, b.p, b.n, sodium_base64_VARIANT_ORIGINAL);
     out->authorization = secret_copy(at, strlen(at), err);
     return out->authorization;
 }
