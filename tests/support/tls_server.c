@@ -163,6 +163,49 @@ static void do_ok(struct visit *v)
            7);
 }
 
+static void answer_json(struct visit *v, const char *status, const char *body)
+{
+    answer(v, status, "Content-Type: application/json\r\n", body, strlen(body));
+}
+
+static void do_token(struct visit *v)
+{
+    answer_json(v, "200 OK",
+                "{\"access_token\":\"new-access\",\"refresh_token\":\"new-refresh\","
+                "\"expires_in\":3600}");
+}
+
+/* Repeats what it was told. */
+static void do_denied(struct visit *v)
+{
+    char body[REQUEST_MAX + 100];
+    snprintf(body, sizeof body, "{\"error\":\"invalid_grant\",\"error_description\":\"%s\"}",
+             strstr(v->in, "\r\n\r\n") + 4);
+    answer_json(v, "400 Bad Request", body);
+}
+
+static void do_active(struct visit *v)
+{
+    answer_json(v, "200 OK", "{\"active\":true,\"exp\":1795003600}");
+}
+
+static void do_device(struct visit *v)
+{
+    answer_json(v, "200 OK",
+                "{\"device_code\":\"dc\",\"user_code\":\"UC\",\"expires_in\":60,"
+                "\"verification_uri\":\"https://a.test/enter\"}");
+}
+
+static void do_metadata(struct visit *v)
+{
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"issuer\":\"https://a.test:%d\",\"authorization_endpoint\":\"https://a.test/a\","
+             "\"token_endpoint\":\"https://a.test/token\"}",
+             v->s->port);
+    answer_json(v, "200 OK", body);
+}
+
 static void do_echo(struct visit *v)
 {
     answer(v, "200 OK", "Content-Type: text/plain\r\n", v->in, v->n);
@@ -254,7 +297,13 @@ static const struct {
     void (*act)(struct visit *v);
 } acts[] = {
     {"/ok", do_ok},
+    {"/pause", do_ok},
     {"/echo", do_echo},
+    {"/token", do_token},
+    {"/denied", do_denied},
+    {"/active", do_active},
+    {"/device", do_device},
+    {"/.well-known/openid-configuration", do_metadata},
     {"/slow", hold},
     {"/cut", do_cut},
     {"/half", do_half},
@@ -323,10 +372,12 @@ static void converse(struct visit *v)
     bool more = true;
     while (more && read_request(v)) {
         count(v->s, 1);
+        if (strstr(v->in, " /pause "))
+            usleep(20000);
+        count(v->s, -1); /* before the answer: who has it may ask again */
         more = act(v);
         if (!more)
             SSL_shutdown(v->ssl);
-        count(v->s, -1);
     }
 }
 

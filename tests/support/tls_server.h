@@ -20,5 +20,5 @@ const char *tls_server_ca(void);
 int tls_server_port(const struct tls_server *s);
 int tls_server_connections(struct tls_server *s); /* accepted so far */
 int tls_server_requests(struct tls_server *s);    /* read whole so far */
-int tls_server_peak(struct tls_server *s);        /* most of them under way at once */
+int tls_server_peak(struct tls_server *s);        /* most of them unanswered at once */
 void tls_server_free(struct tls_server **s);

@@ -235,11 +235,11 @@ static void assert_failed(const struct http_answer *a, enum http_outcome outcome
 
 static void one_that_does_not_answer_is_given_up_and_may_have_acted(void **state)
 {
-    t.options.timeout_ms = 700;
+    t.options.timeout_ms = 3000; /* time enough for the handshake on a slow machine */
     use_client();
     const struct http_answer *a = ask("/slow");
     assert_failed(a, HTTP_TIMED_OUT, true);
-    assert_true(a->took_us >= 600000);
+    assert_true(a->took_us >= 2500000);
 }
 
 static void one_that_never_shakes_hands_was_sent_nothing(void **state)
@@ -451,12 +451,12 @@ static void no_more_are_under_way_than_the_limits_say(void **state)
     t.options.in_flight_max = 3;
     use_client();
     for (int i = 0; i < 24; i++)
-        start(i % 2 ? "a.test" : "B.TEST", "/ok");
+        start(i % 2 ? "a.test" : "B.TEST", "/pause");
     while (t.done < 24) {
         assert_true(http_client_in_flight(t.client) <= 3);
         uv_run(&t.loop, UV_RUN_ONCE);
     }
-    assert_true(tls_server_peak(t.server) <= 4); /* one may still be saying goodbye */
+    assert_true(tls_server_peak(t.server) <= 3);
     for (int i = 0; i < 24; i++)
         assert_int_equal(t.told[i].times, 1);
 }

@@ -64,6 +64,7 @@ static void a_suffix_begins_with_a_label_and_is_at_the_end_of_the_host(void **st
         "https://evil.org#github.com",
         "https://evil.org\\.github.com/",
         "https://github.com@evil.org/",
+        "https://github.com:x@evil.org/",
         "https://evil.org:github.com/",
         "https://u:p@github.com/",
         "http://github.com/",
@@ -212,6 +213,7 @@ static void what_cannot_be_filled_in_is_not_called(void **state)
         "http://a.salesforce.com",
         "https://salesforce.com.evil.org",
         "https://salesforce.com@evil.org",
+        "https://salesforce.com:x@evil.org",
     };
     for (size_t i = 0; i < LEN(instances); i++) {
         struct provider_values v = {.instance_url = instances[i]};
