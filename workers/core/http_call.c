@@ -227,6 +227,8 @@ static bool make_room(struct http_call *call, size_t more)
         return true;
     while (call->n + more >= wanted)
         wanted *= 2;
+    if (wanted > call->rules->body_max + 1)
+        wanted = call->rules->body_max + 1;
     struct secret *larger = secret_new(wanted, NULL);
     if (!larger)
         return false;

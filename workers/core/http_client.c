@@ -286,7 +286,7 @@ static bool set_rules(struct http_rules *r, const struct http_client_options *o)
 {
     *r = (struct http_rules){.in_flight_max = either(o->in_flight_max, 64),
                              .per_host_max = either(o->per_host_max, 8),
-                             .queue_max = either(o->queue_max, 1000),
+                             .queue_max = either(o->queue_max, 200),
                              .timeout_ms = either(o->timeout_ms, 10000),
                              .body_max = o->body_max ? o->body_max : (size_t)64 << 10,
                              .testing = o->testing};

@@ -12,7 +12,8 @@
  * host is allowed by name.
  *
  * Calls wait in line per host. A host takes part by turns and up to a limit, so that one that hangs
- * holds up its own calls only. done is called from the loop, never from inside http_client_send. */
+ * holds up its own calls only. done is called from the loop, never from inside http_client_send.
+ * The process has to ignore SIGPIPE, as workers do. */
 #pragma once
 
 #include "core/err.h"
@@ -39,7 +40,7 @@ struct http_client_options {
     const char *user_agent;  /* NULL: "drawbridge" */
     int in_flight_max;       /* calls under way at once; 0: 64 */
     int per_host_max;        /* of them to one host and port; 0: 8 */
-    int queue_max;           /* that wait beside; 0: 1000. Each holds a page of locked memory */
+    int queue_max;           /* that wait beside; 0: 200. Each holds pages of locked memory */
     int timeout_ms;          /* one call, from name to last byte, not its wait; 0: 10,000 */
     size_t body_max;         /* of an answer, bytes; 0: 64 KiB */
     const struct http_client_testing *testing;
