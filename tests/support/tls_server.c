@@ -54,14 +54,14 @@ static void extend(X509 *x, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
-static X509 *certify(EVP_PKEY *key, const char *name, X509 *issuer)
+static X509 *certify(EVP_PKEY *key, const char *name, X509 *issuer, long seconds)
 {
     static long serial;
     X509 *x = X509_new();
     X509_set_version(x, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(x), ++serial);
-    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(x), 86400);
+    X509_gmtime_adj(X509_getm_notBefore(x), -7200);
+    X509_gmtime_adj(X509_getm_notAfter(x), seconds);
     X509_set_pubkey(x, key);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
                                (const unsigned char *)name, -1, -1, 0);
@@ -83,7 +83,7 @@ static void make_authority(void)
     if (authority.key)
         return;
     authority.key = EVP_EC_gen("P-256");
-    authority.certificate = certify(authority.key, "Test authority", NULL);
+    authority.certificate = certify(authority.key, "Test authority", NULL, 86400);
     X509_sign(authority.certificate, authority.key, EVP_sha256());
     snprintf(authority.path, sizeof authority.path, "/tmp/drawbridge-ca-XXXXXX");
     int fd = mkstemp(authority.path);
@@ -100,12 +100,14 @@ const char *tls_server_ca(void)
     return authority.path;
 }
 
-static SSL_CTX *context_new(const char *names, bool known)
+static SSL_CTX *context_new(const char *names, enum tls_server_trust trust)
 {
+    bool known = trust != TLS_SERVER_UNKNOWN;
     make_authority();
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *x = certify(key, "Test server", known ? authority.certificate : NULL);
+    X509 *x = certify(key, "Test server", known ? authority.certificate : NULL,
+                      trust == TLS_SERVER_EXPIRED ? -3600 : 86400);
     extend(x, known ? authority.certificate : x, NID_subject_alt_name, names);
     X509_sign(x, known ? authority.key : key, EVP_sha256());
     assert(SSL_CTX_use_certificate(tls, x) == 1 && SSL_CTX_use_PrivateKey(tls, key) == 1);
@@ -437,7 +439,7 @@ static void *serve(void *arg)
 
 /* --- life --- */
 
-struct tls_server *tls_server_new(const char *names, bool known)
+struct tls_server *tls_server_new(const char *names, enum tls_server_trust trust)
 {
     struct tls_server *s = calloc(1, sizeof *s);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -445,7 +447,7 @@ struct tls_server *tls_server_new(const char *names, bool known)
     assert(s);
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&s->lock, NULL);
-    s->tls = context_new(names, known);
+    s->tls = context_new(names, trust);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int failed = bind(s->listener, (struct sockaddr *)&a, sizeof a) || listen(s->listener, 128) ||
                  getsockname(s->listener, (struct sockaddr *)&a, &n) ||

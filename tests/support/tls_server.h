@@ -12,8 +12,14 @@ enum tls_server_mood {
     TLS_SERVER_SILENT,   /* accepts, and says nothing */
 };
 
-/* names: of the certificate, "DNS:a.test,DNS:b.test". known: signed by our authority. */
-struct tls_server *tls_server_new(const char *names, bool known);
+enum tls_server_trust {
+    TLS_SERVER_KNOWN,   /* signed by our authority */
+    TLS_SERVER_UNKNOWN, /* signed by itself */
+    TLS_SERVER_EXPIRED, /* known until an hour ago */
+};
+
+/* names: of the certificate, "DNS:a.test,DNS:b.test". */
+struct tls_server *tls_server_new(const char *names, enum tls_server_trust trust);
 void tls_server_mood(struct tls_server *s, enum tls_server_mood mood);
 /* PEM file of the authority; one for the process, removed at its end. */
 const char *tls_server_ca(void);

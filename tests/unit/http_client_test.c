@@ -41,10 +41,10 @@ static void on_pulse(uv_timer_t *timer)
     (void)timer;
 }
 
-static void use_server(const char *names, bool known)
+static void use_server(const char *names, enum tls_server_trust trust)
 {
     tls_server_free(&t.server);
-    t.server = tls_server_new(names, known);
+    t.server = tls_server_new(names, trust);
     int port = tls_server_port(t.server);
     snprintf(t.names[0], sizeof t.names[0], "a.test:%d:127.0.0.1", port);
     snprintf(t.names[1], sizeof t.names[1], "b.test:%d:127.0.0.1", port);
@@ -67,7 +67,7 @@ static int set_up(void **state)
     t.resolve[0] = t.names[0];
     t.resolve[1] = t.names[1];
     t.testing.resolve = t.resolve;
-    use_server("DNS:a.test,DNS:b.test", true);
+    use_server("DNS:a.test,DNS:b.test", TLS_SERVER_KNOWN);
     t.options = (struct http_client_options){.ca_bundle = tls_server_ca(),
                                              .allow_hosts = "x.test, A.test,b.test",
                                              .timeout_ms = 20000,
@@ -325,13 +325,24 @@ static void a_nul_in_the_body_is_one_byte_of_it(void **state)
     assert_memory_equal(a->body, "{\"a\":\"x\0y\"}", 11);
 }
 
-static void a_certificate_must_be_known_and_for_the_name(void **state)
+/* S4 */
+static void a_certificate_must_be_known_valid_and_for_the_name(void **state)
 {
-    use_server("DNS:a.test", false);
-    assert_failed(ask("/ok"), HTTP_TLS_FAILED, false);
-    use_server("DNS:b.test", true);
-    assert_failed(ask("/ok"), HTTP_TLS_FAILED, false);
-    assert_int_equal(tls_server_requests(t.server), 0);
+    static const struct {
+        const char *names;
+        enum tls_server_trust trust;
+    } rows[] = {
+        {"DNS:a.test", TLS_SERVER_UNKNOWN},
+        {"DNS:b.test", TLS_SERVER_KNOWN},
+        {"DNS:a.test", TLS_SERVER_EXPIRED},
+    };
+    for (size_t i = 0; i < LEN(rows); i++) {
+        use_server(rows[i].names, rows[i].trust);
+        assert_failed(ask("/ok"), HTTP_TLS_FAILED, false);
+        assert_int_equal(tls_server_requests(t.server), 0);
+    }
+    use_server("DNS:a.test", TLS_SERVER_KNOWN);
+    assert_int_equal(ask("/ok")->status, 200);
 }
 
 static void how_long_to_wait_is_read_in_both_forms(void **state)
@@ -531,7 +542,7 @@ int main(void)
         CASE(a_redirect_is_an_answer_and_not_followed),
         CASE(what_is_not_http_may_have_acted),
         CASE(a_nul_in_the_body_is_one_byte_of_it),
-        CASE(a_certificate_must_be_known_and_for_the_name),
+        CASE(a_certificate_must_be_known_valid_and_for_the_name),
         CASE(how_long_to_wait_is_read_in_both_forms),
         CASE(addresses_inside_are_refused_however_they_are_spelled),
         CASE(a_name_that_changes_its_address_is_judged_anew),

@@ -37,7 +37,7 @@ static int set_up(void **state)
     assert_int_equal(uv_loop_init(&t.loop), 0);
     uv_timer_init(&t.loop, &t.pulse);
     uv_timer_start(&t.pulse, on_pulse, 5, 5);
-    t.server = tls_server_new("DNS:a.test", true);
+    t.server = tls_server_new("DNS:a.test", TLS_SERVER_KNOWN);
     snprintf(t.name, sizeof t.name, "a.test:%d:127.0.0.1", tls_server_port(t.server));
     t.resolve[0] = t.name;
     t.testing.resolve = t.resolve;
