@@ -49,7 +49,7 @@ PKGS := rdkafka libpq libcurl jansson libuv libsodium libqrencode libpng libcryp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lm
 GATEWAY_LIBS := $(shell pkg-config --libs libmicrohttpd gnutls)
-TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
+TEST_LIBS := $(shell pkg-config --libs cmocka libssl 2>/dev/null)
 endif
 
 CFLAGS ?= $(if $(COVERAGE),-O0 -g --coverage -fprofile-update=atomic,-O2 -g)
