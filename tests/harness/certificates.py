@@ -10,7 +10,7 @@ def openssl(*words):
 
 
 class Authority:
-    """Certificates for 127.0.0.1 and gateway.test, in a directory."""
+    """Certificates for 127.0.0.1 and gateway.test, or for other names, in a directory."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -19,16 +19,16 @@ class Authority:
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 3650,
                 "-subj", "/CN=An authority", "-keyout", self.key, "-out", self.certificate)
 
-    def issue(self, days=3000):
+    def issue(self, days=3000, names="IP:127.0.0.1,DNS:gateway.test"):
         """(certificate, key, serial number): new files, PEM."""
         self.made += 1
         base = self.directory / f"made-{self.made}"
-        cert, key, request, names = (base.with_suffix(s) for s in (".pem", ".key", ".csr", ".names"))
-        names.write_text("subjectAltName=IP:127.0.0.1,DNS:gateway.test\n")
+        cert, key, request, extensions = (base.with_suffix(s) for s in (".pem", ".key", ".csr", ".extensions"))
+        extensions.write_text(f"subjectAltName={names}\n")
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=gateway.test",
                 "-keyout", key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-days", days,
-                "-set_serial", 1000 + self.made, "-extfile", names, "-out", cert)
+                "-set_serial", 1000 + self.made, "-extfile", extensions, "-out", cert)
         key.chmod(0o600)
         return cert, key, 1000 + self.made
 
