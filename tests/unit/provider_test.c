@@ -239,6 +239,46 @@ static void only_the_origin_of_an_instance_counts(void **state)
     assert_string_equal(url, "https://a.salesforce.com/services/oauth2/userinfo");
 }
 
+/* O-06: a new connection needs no URLs where the provider's are known. */
+static void the_urls_of_a_new_connection_lead_to_the_same_row(void **state)
+{
+    const struct provider_place at = {"common", NULL};
+    char url[256];
+    for (size_t i = 0; i < all->n; i++) {
+        const struct provider *p = &all->list[i];
+        if (!p->hosts[0]) {
+            assert_null(p->setup.token_url);
+            continue;
+        }
+        const struct provider_place its = {"common", p->hosts[0]};
+        assert_true(provider_setup_url(p->setup.token_url, &its, url, sizeof url, NULL));
+        assert_provider(url, NULL, p->id);
+        assert_true(provider_setup_url(p->setup.authorization_url, &its, url, sizeof url, NULL));
+        assert_provider(url, NULL, p->id);
+    }
+    assert_true(provider_setup_url(row("microsoft")->setup.token_url, &at, url, sizeof url, NULL));
+    assert_string_equal(url, "https://login.microsoftonline.com/common/oauth2/v2.0/token");
+}
+
+static void what_a_setup_needs_is_said_and_is_part_of_a_host(void **state)
+{
+    static const char *const bad[] = {NULL, "", "a/b", "a@b", "a b", ".a", "a?b", "{domain}"};
+    const char *missing = NULL;
+    char url[256];
+    for (size_t i = 0; i < LEN(bad); i++) {
+        const struct provider_place at = {"x", bad[i]};
+        const char *okta = row("okta")->setup.token_url;
+        assert_false(provider_setup_url(okta, &at, url, sizeof url, &missing));
+        assert_string_equal(missing, "domain");
+    }
+    const struct provider_place at = {"x", "acme.okta.com"};
+    assert_false(provider_setup_url("https://{other}/", &at, url, sizeof url, NULL));
+    assert_false(provider_setup_url("https://{domain", &at, url, sizeof url, NULL));
+    assert_true(provider_setup_url("https://{domain}/", &at, url, 23, NULL));
+    assert_string_equal(url, "https://acme.okta.com/");
+    assert_false(provider_setup_url("https://{domain}/", &at, url, 22, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +291,8 @@ int main(void)
         cmocka_unit_test(words_and_their_names_go_both_ways),
         cmocka_unit_test(what_cannot_be_filled_in_is_not_called),
         cmocka_unit_test(only_the_origin_of_an_instance_counts),
+        cmocka_unit_test(the_urls_of_a_new_connection_lead_to_the_same_row),
+        cmocka_unit_test(what_a_setup_needs_is_said_and_is_part_of_a_host),
     };
     return cmocka_run_group_tests(tests, load, NULL);
 }

@@ -247,3 +247,47 @@ bool provider_fill(const struct provider *p, const char *url, const struct provi
     }
     return !t.full;
 }
+
+/* --- the URLs of a new connection --- */
+
+static bool is_part_of_host(const char *s)
+{
+    size_t n =
+        s ? strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._") : 0;
+    return n > 0 && !s[n] && s[0] != '.';
+}
+
+/* What the name in braces at *url stands for, which goes on behind it; NULL: nothing. */
+static const char *value_named(const char **url, const struct provider_place *at,
+                               const char **out_name)
+{
+    static const char tenant[] = "{tenant}", domain[] = "{domain}";
+    bool is_tenant = !strncmp(*url, tenant, sizeof tenant - 1);
+    *out_name = is_tenant ? "tenant" : "domain";
+    if (!is_tenant && strncmp(*url, domain, sizeof domain - 1) != 0)
+        return NULL;
+    *url += is_tenant ? sizeof tenant - 1 : sizeof domain - 1;
+    return is_tenant ? at->tenant : at->domain;
+}
+
+bool provider_setup_url(const char *url, const struct provider_place *at, char *out, size_t room,
+                        const char **out_missing)
+{
+    struct text t = {.p = out, .room = room};
+    out[0] = '\0';
+    for (;;) {
+        const char *name;
+        size_t plain = strcspn(url, "{");
+        put(&t, url, plain);
+        url += plain;
+        if (!*url)
+            return !t.full;
+        const char *value = value_named(&url, at, &name);
+        if (!is_part_of_host(value)) {
+            if (out_missing)
+                *out_missing = name;
+            return false;
+        }
+        put(&t, value, strlen(value));
+    }
+}

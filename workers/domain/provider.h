@@ -27,9 +27,14 @@ struct provider_test {
     const char *ok;      /* JSON pointer to what must be true; NULL: the status is enough */
 };
 
+struct provider_setup {
+    const char *authorization_url, *token_url; /* with {tenant}, {domain}; NULL: not known */
+};
+
 struct provider {
     const char *id, *name;
     const char *const *hosts; /* suffixes; ends with NULL */
+    struct provider_setup setup;
     enum client_auth client_auth;
     bool json_body, no_pkce, discovery;
     const char *scope_separator;
@@ -78,3 +83,12 @@ struct provider_values {
  * nothing to call then. */
 bool provider_fill(const struct provider *p, const char *url, const struct provider_values *v,
                    char *out, size_t room);
+
+/* What {tenant} and {domain} of a setup's URL stand for; NULL: nobody said. */
+struct provider_place {
+    const char *tenant, *domain;
+};
+/* The setup's URL with its values, which are letters, digits, '-', '.' and '_' and no more. False:
+ * it does not fit, or *out_missing (may be NULL) is what is missing or no such value, "tenant". */
+bool provider_setup_url(const char *url, const struct provider_place *at, char *out, size_t room,
+                        const char **out_missing);

@@ -91,8 +91,10 @@ static bool read_words(const json_t *row, struct provider *p)
 
 static bool read_row(const json_t *row, struct provider *p)
 {
+    const json_t *setup = json_object_get(row, "setup");
     *p = (struct provider){.id = text(row, "id"),
                            .name = text(row, "name"),
+                           .setup = {text(setup, "authorization_url"), text(setup, "token_url")},
                            .scope_separator = text(row, "scope_separator"),
                            .refresh_url = text(row, "refresh_url"),
                            .revocation_url = text(row, "revocation_url"),
