@@ -40,6 +40,18 @@ PATHS = {
     "/.well-known/openid-configuration": "discovery", "/.well-known/oauth-authorization-server": "discovery",
 }
 
+# Rows of schemas/providers.json for it, a class of rotation each (a connection names one as its `provider`); `silent`
+# is strict and cannot be asked about a token. The built-in row "oidc" discovers it, and is strict.
+ROWS = {
+    "local_none": {"rotation": {"class": "none"}},
+    "local_grace": {"rotation": {"class": "grace", "grace_s": 60}},
+    "local_short_grace": {"rotation": {"class": "grace", "grace_s": 5}},
+    "local_strict": {"rotation": {"class": "strict"}},
+    "local_silent": {"rotation": {"class": "strict"}, "introspection_url": None},
+    "local_ms": {"rotation": {"class": "none"}, "expiry": {"unit": "ms"}},
+    "local_untested": {"rotation": {"class": "strict"}, "test": None},
+}
+
 # What misbehave() knows. `done`: whether what was asked for is done before (where the default is not obvious, it is
 # False); all take count (how often; None: until behave()), at (the endpoint's name, "token" unless told) and client.
 KINDS = {
@@ -91,11 +103,37 @@ class Certificates:
 
 
 @functools.cache
+def folder():
+    made = Path(tempfile.mkdtemp(prefix="drawbridge-provider-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+@functools.cache
 def of_this_process():
     """Certificates that are made once, so that workers of a shared stack trust providers that come later."""
-    folder = tempfile.mkdtemp(prefix="drawbridge-authority-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Certificates(folder)
+    return Certificates(folder())
+
+
+@functools.cache
+def table():
+    """A file for DRAWBRIDGE_TEST_PROVIDERS: our table, and ROWS."""
+    all = json.loads((Path(__file__).parents[2] / "schemas/providers.json").read_text())
+    for id, row in ROWS.items():
+        row = {"id": id, "name": id, "hosts": [], "client_auth": "basic", "revocation_url": "{token_base}revoke",
+               "introspection_url": "{token_base}introspect", "device_url": "{token_base}device",
+               "test": {"method": "GET", "url": "{token_base}userinfo"},
+               "sources": ["tests/harness/provider.py"], **row}
+        all["providers"].append({k: v for k, v in row.items() if v is not None})
+    path = folder() / "providers.json"
+    path.write_text(json.dumps(all))
+    return str(path)
+
+
+def trust():
+    """The environment in which workers know the providers of this process."""
+    return {"DRAWBRIDGE_OAUTH_ALLOW_HOSTS": "localhost", "DRAWBRIDGE_OAUTH_CA_BUNDLE": of_this_process().ca,
+            "DRAWBRIDGE_TEST_PROVIDERS": table()}
 
 
 class Closed(Exception):

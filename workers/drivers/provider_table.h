@@ -1,4 +1,5 @@
-/* provider_table — schemas/providers.json, read and checked once. */
+/* provider_table — schemas/providers.json, read and checked once. In testable builds
+ * DRAWBRIDGE_TEST_PROVIDERS names a file that stands in its place. */
 #pragma once
 
 #include "core/err.h"
