@@ -169,6 +169,8 @@ struct worker_ops {
     size_t ntypes;
     const char *const
         *writes; /* topics it writes beside events and dead letters; NULL-terminated */
+    /* How many calls of one dependency at once; NULL: effects_per_driver. */
+    int64_t (*per_dependency)(const struct conf *c);
     /* audit: takes every event type, keeps no inbox, validates against nothing */
     bool plain_log;
 

@@ -1,12 +1,23 @@
-/* refresh — looks after what falls due: idle sessions, by real traffic (V-15); tokens (T-08); and
- * whether the interfaces have what the rows say (refresh/peers.h). */
+/* refresh — looks after what falls due: idle sessions, by real traffic (V-15); tokens (T-08);
+ * connections (O-08), of which it carries out all commands; and whether the interfaces have what the
+ * rows say (refresh/peers.h). */
 #pragma once
 
+#include "refresh/caller.h"
 #include "refresh/mend.h"
 #include "store/resources.h"
 
 struct scan;
-struct expiry;
+struct due_look;
+
+enum due_kind { DUE_TOKEN, DUE_CONNECTION, DUES };
+
+/* When the rows of a kind are looked at. */
+struct due {
+    struct due_look *look; /* the one under way */
+    int64_t period_ms;     /* at the latest then */
+    int64_t at_ms;         /* … or then, by the row that comes next; 0: unknown */
+};
 
 struct refresh {
     struct resources resources; /* first */
@@ -14,10 +25,10 @@ struct refresh {
     struct scan *scan;      /* the one under way */
     int64_t next_period_ms; /* when the counters are read again */
     int64_t next_due_ms;    /* when the earliest session falls idle; 0: unknown */
-    struct expiry *expiry;  /* the look at tokens under way */
-    int64_t expiry_period_ms, expiry_due_ms; /* the same two for tokens (T-08) */
-    int64_t gap_since_ms;   /* readings and rows disagree since then; 0: they agree */
-    struct mend *mend;      /* the one under way */
+    struct due due[DUES];
+    struct caller *caller; /* of OAuth providers */
+    int64_t gap_since_ms;  /* readings and rows disagree since then; 0: they agree */
+    struct mend *mend;     /* the one under way */
 };
 
 extern const struct command_type refresh_commands[];
@@ -31,7 +42,6 @@ void refresh_tick(struct refresh *r);
 /* Its late answers are dropped. */
 void refresh_forget(struct refresh *r);
 
-/* Asks for the tokens that expire next, when one is due or EXPIRY_PERIOD_MS have passed. */
-#define EXPIRY_PERIOD_MS 30000
-void expiry_tick(struct refresh *r);
-void expiry_forget(struct refresh *r);
+/* Asks for what comes next, when that is due or its period has passed. */
+void due_tick(struct refresh *r);
+void due_forget(struct refresh *r);
