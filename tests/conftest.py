@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import Stack, check, open_work, until  # noqa: E402
+from harness import Stack, check, open_work, provider, until  # noqa: E402
 from harness.client import new_id  # noqa: E402
 
 LIMIT_S = 60
@@ -78,7 +78,7 @@ def pytest_runtest_makereport(item, call):
 def stack():
     """The stack most tests share. Its clock only ever goes forward, its capacity is large unless a
     test says otherwise, and traffic counters are read often."""
-    with Stack(env={"DRAWBRIDGE_ACTIVITY_PERIOD": "200ms"}) as shared:
+    with Stack(env={"DRAWBRIDGE_ACTIVITY_PERIOD": "200ms", **provider.trust()}) as shared:
         shared.capacity(10_000)
         yield shared
 
@@ -87,7 +87,7 @@ def stack():
 def rough_stack():
     """For tests whose neighbours would suffer: outages, storms of kill -9. Its pool has room for
     a million sessions."""
-    with Stack(env={"DRAWBRIDGE_ADDRESS_POOL": "10.64.0.0/12"}) as rough:
+    with Stack(env={"DRAWBRIDGE_ADDRESS_POOL": "10.64.0.0/12", **provider.trust()}) as rough:
         rough.capacity(1_000_000)
         yield rough
 

@@ -26,6 +26,7 @@ WINDOWS = {
     "effect-unintended": ("an effect is decided, its intent is not committed", DRIVERS, 6),
     "effect-intended": ("the intent is committed, the provider was not called", DRIVERS, 6),
     "effect-called": ("the provider was called and has not answered", DRIVERS, 6),
+    "effect-claimed": ("a provider's question is claimed, and was not sent", ("refresh",), 6),
     "effect-answered": ("the provider has answered, the outcome is not committed", DRIVERS, 6),
     "ticket-unproduced": ("a retry's row is committed, its ticket was not produced", DRIVERS, 2),
     "epoch-raised": ("the shards' epochs are raised, nothing was read yet", ALL, 1),

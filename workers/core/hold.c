@@ -24,8 +24,8 @@ bool hold_open(struct engine *e, struct err *err)
 {
     const struct conf *c = e->conf;
     const struct gate_rules rules = {
-        .per_dependency = (int)(e->ops->per_dependency ? e->ops->per_dependency(c)
-                                                       : c->effects_per_driver),
+        .per_dependency =
+            (int)(e->ops->per_dependency ? e->ops->per_dependency(c) : c->effects_per_driver),
         .per_tenant = (int)c->effects_per_tenant,
         .breaker = {.failures = (int)c->breaker_failures,
                     .wait_ms = c->breaker_wait,

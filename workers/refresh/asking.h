@@ -5,6 +5,7 @@
 #include "core/arena.h"
 #include "core/engine.h"
 #include "core/seal.h"
+#include "domain/sealed_place.h"
 #include "drivers/oauth_ask.h"
 #include "refresh/party.h"
 #include "store/carry.h"

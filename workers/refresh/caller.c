@@ -54,10 +54,10 @@ static void abandon(struct asking *a)
 }
 
 static const char *const answer_names[ANSWER_KINDS] = {
-    [ANSWER_TOKENS] = "tokens",   [ANSWER_GOOD] = "good",         [ANSWER_BAD] = "bad",
-    [ANSWER_DEVICE] = "device",   [ANSWER_PENDING] = "pending",   [ANSWER_REFUSED] = "refused",
-    [ANSWER_DENIED] = "denied",   [ANSWER_INVALID] = "invalid",   [ANSWER_LATER] = "later",
-    [ANSWER_SILENT] = "silent",   [ANSWER_NOT_SENT] = "not_sent",
+    [ANSWER_TOKENS] = "tokens", [ANSWER_GOOD] = "good",         [ANSWER_BAD] = "bad",
+    [ANSWER_DEVICE] = "device", [ANSWER_PENDING] = "pending",   [ANSWER_REFUSED] = "refused",
+    [ANSWER_DENIED] = "denied", [ANSWER_INVALID] = "invalid",   [ANSWER_LATER] = "later",
+    [ANSWER_SILENT] = "silent", [ANSWER_NOT_SENT] = "not_sent",
 };
 
 static void measure(const struct asking *a, const struct connection_answer *answer)
@@ -149,40 +149,40 @@ static void send_it(struct asking *a)
 
 /* ---- claiming -------------------------------------------------------------------------------- */
 
-/* Sealed under the place "table/id/column". */
-static void keep(struct asking *a, enum claimed what, const char *place, struct bytes bytes)
+static void keep(struct asking *a, enum claimed what, enum sealed_place place, const char *id,
+                 struct bytes bytes)
 {
-    const void *copy = bytes.n && place ? arena_copy(a->arena, bytes.p, bytes.n) : NULL;
-    a->sealed[what].place = copy ? place : NULL;
+    char text[SEALED_PLACE_MAX];
+    sealed_place(place, id, text);
+    const void *copy = bytes.n ? arena_copy(a->arena, bytes.p, bytes.n) : NULL;
+    a->sealed[what].place = copy ? arena_str(a->arena, text) : NULL;
     a->sealed[what].bytes = (struct bytes){copy, copy ? bytes.n : 0};
 }
 
+/* A connection's own tokens come first, then what was brought: by the row that has it. */
 static void on_claim(void *arg, const PGresult *r)
 {
     static const struct {
         enum claimed what;
         int id, sealed; /* columns */
-        const char *table, *column;
+        enum sealed_place place;
     } brought[] = {
-        {CLAIMED_CLIENT, 4, 5, "connection_secret", "value"},
-        {CLAIMED_KEY, 6, 7, "connection_secret", "value"},
-        {CLAIMED_BROUGHT, 8, 9, "connection_secret", "value"},
-        {CLAIMED_CODE, 10, 11, "connection_secret", "value"},
-        {CLAIMED_VERIFIER, 12, 13, "oauth_state", "verifier"},
+        {CLAIMED_CLIENT, 4, 5, PLACE_CONNECTION_SECRET},
+        {CLAIMED_KEY, 6, 7, PLACE_CONNECTION_SECRET},
+        {CLAIMED_BROUGHT, 8, 9, PLACE_CONNECTION_SECRET},
+        {CLAIMED_CODE, 10, 11, PLACE_CONNECTION_SECRET},
+        {CLAIMED_VERIFIER, 12, 13, PLACE_OAUTH_VERIFIER},
     };
     struct asking *a = arg;
     if (!PQntuples(r))
         return;
     a->row = true;
-    const char *own = arena_printf(a->arena, "connection/%s/token", a->connection.id);
     for (int i = CLAIMED_ACCESS; i <= CLAIMED_ORPHAN; i++)
-        keep(a, (enum claimed)i, own, pg_bytes(r, 0, i));
+        keep(a, (enum claimed)i, PLACE_CONNECTION_TOKEN, a->connection.id, pg_bytes(r, 0, i));
     for (size_t i = 0; i < LEN(brought); i++) {
         const char *id = pg_text(r, 0, brought[i].id);
         if (id)
-            keep(a, brought[i].what,
-                 arena_printf(a->arena, "%s/%s/%s", brought[i].table, id, brought[i].column),
-                 pg_bytes(r, 0, brought[i].sealed));
+            keep(a, brought[i].what, brought[i].place, id, pg_bytes(r, 0, brought[i].sealed));
     }
     const char *redirect = pg_text(r, 0, 14);
     a->redirect_uri = redirect ? arena_str(a->arena, redirect) : NULL;
@@ -318,9 +318,9 @@ static bool keep_connection(struct asking *a, const struct connection *from)
     struct connection *c = &a->connection;
     bool ok = true;
     *c = *from;
-    const char **texts[] = {&c->id,       &c->provider,          &c->client_id, &c->client_auth,
-                            &c->issuer,   &c->authorization_url, &c->token_url, &c->redirect_uri,
-                            &c->scopes,   &c->instance_url,      &c->endpoints, &c->intent.id};
+    const char **texts[] = {&c->id,     &c->provider,          &c->client_id, &c->client_auth,
+                            &c->issuer, &c->authorization_url, &c->token_url, &c->redirect_uri,
+                            &c->scopes, &c->instance_url,      &c->endpoints, &c->intent.id};
     for (size_t i = 0; i < LEN(texts); i++)
         *texts[i] = copy(a->arena, *texts[i], &ok);
     return ok;
@@ -330,8 +330,7 @@ static struct asking *asking_new(struct caller *c, const struct connection_call 
                                  uint64_t token)
 {
     struct asking *a = calloc(1, sizeof *a);
-    if (!a || !(a->arena = arena_new(4096, ARENA_MAX)) ||
-        !keep_connection(a, &call->connection)) {
+    if (!a || !(a->arena = arena_new(4096, ARENA_MAX)) || !keep_connection(a, &call->connection)) {
         if (a)
             arena_free(&a->arena);
         free(a);

@@ -147,7 +147,8 @@ int main(int argc, char **argv)
         .stopping = stopping,
         .tick = tick,
     };
-    /* Before librdkafka, which may use libcurl and would start it with a memory that is not wiped. */
+    /* Before librdkafka, which may use libcurl and would start it with a memory that is not wiped.
+     */
     struct err err = {0};
     if (!curl_memory_init(&err)) {
         fprintf(stderr, "drawbridge-refresh: %s\n", err.message);

@@ -102,8 +102,8 @@ bool asking_send(struct asking *a, struct http_client *http, const struct sealer
         return send_test(a, http, token, done, err);
     enum client_auth auth = party_auth(&a->party, &a->connection, a->sealed[CLAIMED_CLIENT].place,
                                        a->sealed[CLAIMED_KEY].place);
-    auto_secret struct secret *credential = asking_open(
-        a, sealer, auth == CLIENT_AUTH_KEY ? CLAIMED_KEY : CLAIMED_CLIENT, err);
+    auto_secret struct secret *credential =
+        asking_open(a, sealer, auth == CLIENT_AUTH_KEY ? CLAIMED_KEY : CLAIMED_CLIENT, err);
     auto_secret struct secret *verifier =
         a->ask == ASK_EXCHANGE ? asking_open(a, sealer, CLAIMED_VERIFIER, err) : NULL;
     if (err->code)

@@ -1,6 +1,6 @@
 /* refresh — looks after what falls due: idle sessions, by real traffic (V-15); tokens (T-08);
- * connections (O-08), of which it carries out all commands; and whether the interfaces have what the
- * rows say (refresh/peers.h). */
+ * connections (O-08), of which it carries out all commands; and whether the interfaces have what
+ * the rows say (refresh/peers.h). */
 #pragma once
 
 #include "refresh/caller.h"

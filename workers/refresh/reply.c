@@ -1,4 +1,5 @@
-/* What a provider said becomes the answer that a decision is made of; its tokens are sealed here. */
+/* What a provider said becomes the answer that a decision is made of; its tokens are sealed here.
+ */
 #include "refresh/asking.h"
 
 #include <stdio.h>
@@ -126,10 +127,11 @@ static enum effect_sign sign_of(const struct oauth_told *t)
 static bool seal_token(const struct asking *a, const struct sealer *sealer, const struct secret *s,
                        struct buf *bytes, struct sealed *out)
 {
-    const char *place = arena_printf(a->arena, "connection/%s/token", a->connection.id);
+    char place[SEALED_PLACE_MAX];
     if (!s)
         return true;
-    if (!place || !seal(sealer, place, secret_view(s), secret_size(s), bytes, NULL))
+    sealed_place(PLACE_CONNECTION_TOKEN, a->connection.id, place);
+    if (!seal(sealer, place, secret_view(s), secret_size(s), bytes, NULL))
         return false;
     *out = (struct sealed){bytes->p, bytes->n};
     return true;
