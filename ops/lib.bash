@@ -21,6 +21,14 @@ venv_dir()
     echo "$CACHE/venv-${sum:0:12}"
 }
 
+# The packages of tests/oidc, likewise.
+oidc_dir()
+{
+    local sum
+    sum=$(sha256sum "$ROOT/tests/oidc/package-lock.json")
+    echo "$CACHE/oidc-${sum:0:12}"
+}
+
 die()
 {
     printf '%s: %s\n' "${0##*/}" "$*" >&2

@@ -55,7 +55,7 @@ class Element:
 class Browser:
     """with Browser() as browser: …; one window, a profile of its own that is gone afterwards."""
 
-    def __init__(self, width=1280, height=900):
+    def __init__(self, width=1280, height=900, any_certificate=False):
         for name in ("chromium", "chromedriver"):
             if not shutil.which(name):
                 raise RuntimeError(f"no {name}: ops/bootstrap test")
@@ -66,12 +66,12 @@ class Browser:
             env={**os.environ, "HOME": self.home, "TMPDIR": self.home})
         self.session = None
         try:
-            self._begin(width, height)
+            self._begin(width, height, any_certificate)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, width, height):
+    def _begin(self, width, height, any_certificate):
         for line in self.driver.stdout:
             if "successfully on port" in line:
                 self.url = "http://127.0.0.1:" + line.rstrip(". \n").rpartition(" ")[2]
@@ -80,7 +80,7 @@ class Browser:
                             "--disable-background-networking", "--no-first-run",
                             f"--user-data-dir={self.home}/profile", f"--window-size={width},{height}"]}
         answer = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
+            "acceptInsecureCerts": any_certificate, "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
         self.session = answer["sessionId"]
 
     def __enter__(self):

@@ -83,8 +83,10 @@ class Certificates:
     def __init__(self, folder):
         trusted, stranger = (Authority(self._made(folder, name)) for name in ("trusted", "stranger"))
         self.ca = str(trusted.certificate)
+        issued = trusted.issue(names="DNS:localhost,IP:127.0.0.1")
+        self.files = issued[:2]  # certificate, key
         self.contexts = {
-            None: self._context(trusted.issue(names="DNS:localhost,IP:127.0.0.1")),
+            None: self._context(issued),
             "bad_certificate": self._context(stranger.issue(names="DNS:localhost,IP:127.0.0.1")),
             "wrong_name": self._context(trusted.issue(names="DNS:elsewhere.test")),
         }
