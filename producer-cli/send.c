@@ -27,6 +27,7 @@ struct waiter {
     const struct message *message;
     struct follower *stream;
     struct db *db; /* NULL: cannot be reached, the stream alone has to do */
+    const struct send_hooks *hooks;
     int64_t ask_at_ms;
 };
 
@@ -193,6 +194,8 @@ static json_t *look_at(struct waiter *w, const rd_kafka_message_t *m)
         return take(event);
     if (event && !w->cli->json)
         put_event_line(&w->cli->say, "…", STYLE_DIM, event);
+    if (event && w->hooks->said)
+        w->hooks->said(event, w->hooks->arg);
     return NULL;
 }
 
@@ -259,16 +262,11 @@ static bool publish(struct broker *b, const struct message *m, struct err *err)
                        err);
 }
 
-struct finish {
-    void (*done)(json_t *event, void *arg);
-    void *arg;
-};
-
 static int send_message(struct cli *cli, const struct message *m, int64_t wait_ms,
-                        const struct finish *finish)
+                        const struct send_hooks *hooks)
 {
     struct err err = {0};
-    auto_waiter struct waiter w = {.cli = cli, .message = m};
+    auto_waiter struct waiter w = {.cli = cli, .message = m, .hooks = hooks};
     auto_broker struct broker *b = broker_open(cli, &err);
     if (!b)
         return cli_fail(cli, &err);
@@ -285,16 +283,15 @@ static int send_message(struct cli *cli, const struct message *m, int64_t wait_m
     auto_json json_t *event = wait_outcome(&w, wait_ms, &err);
     if (!event)
         return err.code ? cli_fail(cli, &err) : tell_unknown(cli, m, wait_ms);
-    if (finish->done && outcome_code(event) == EXIT_DONE)
-        finish->done(event, finish->arg);
+    if (hooks->done && outcome_code(event) == EXIT_DONE)
+        hooks->done(event, hooks->arg);
     int code = cli_done(cli, json_incref(event), outcome_people);
     return code == EXIT_DONE ? outcome_code(event) : code;
 }
 
-int send_command_then(struct cli *cli, struct composition *in, int64_t wait_ms,
-                      void (*done)(json_t *event, void *arg), void *arg)
+int send_command_hooked(struct cli *cli, struct composition *in, int64_t wait_ms,
+                        const struct send_hooks *hooks)
 {
-    const struct finish finish = {done, arg};
     struct err err = {0};
     struct problems problems;
     struct message m = {0};
@@ -310,11 +307,17 @@ int send_command_then(struct cli *cli, struct composition *in, int64_t wait_ms,
         in->now_ms = clock_wall_ms();
     problems_init(&problems, a);
     bool fine = compose(a, in, &m, &problems, &err);
-    int code = fine             ? send_message(cli, &m, wait_ms, &finish)
+    int code = fine             ? send_message(cli, &m, wait_ms, hooks)
                : problems.total ? tell_problems(cli, &problems, &err)
                                 : cli_fail(cli, &err);
     message_done(&m);
     return code;
+}
+
+int send_command_then(struct cli *cli, struct composition *in, int64_t wait_ms,
+                      void (*done)(json_t *event, void *arg), void *arg)
+{
+    return send_command_hooked(cli, in, wait_ms, &(const struct send_hooks){NULL, done, arg});
 }
 
 int send_command(struct cli *cli, struct composition *in, int64_t wait_ms)

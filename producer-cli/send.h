@@ -21,6 +21,16 @@ int send_command(struct cli *cli, struct composition *in, int64_t wait_ms);
 int send_command_then(struct cli *cli, struct composition *in, int64_t wait_ms,
                       void (*done)(json_t *event, void *arg), void *arg);
 
+/* The same; `said` gets each event of the command before the one that ends it, `done` any that says
+ * it is done. Either may be NULL. */
+struct send_hooks {
+    void (*said)(const json_t *event, void *arg);
+    void (*done)(json_t *event, void *arg);
+    void *arg;
+};
+int send_command_hooked(struct cli *cli, struct composition *in, int64_t wait_ms,
+                        const struct send_hooks *hooks);
+
 #define OPTION_COMMAND_ID                                                                          \
     {                                                                                              \
         "command-id", "ID", "ce_id of the command (default: a new UUID)", OPT_TEXT, 0, 0, false    \
