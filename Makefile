@@ -74,7 +74,7 @@ SQL_QUERIES := $(sort $(wildcard sql/queries/*.sql))
 SQL_MIGRATIONS := $(sort $(wildcard sql/migrations/*.sql))
 SCHEMAS := $(sort $(shell find schemas -name '*.json' 2>/dev/null))
 PAGE_FILES := $(sort $(wildcard workers/gateway/page/*))
-SOURCES := $(sort $(wildcard workers/*/*.c producer-cli/*.c))
+SOURCES := $(sort $(wildcard workers/*/*.c producer-cli/*.c credentials/*.c))
 TEST_SOURCES := $(sort $(wildcard tests/unit/*_test.c tests/prop/*_test.c))
 SUPPORT := $(sort $(wildcard tests/support/*.c))
 objs = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $(1))))
@@ -83,6 +83,8 @@ lib = $(if $(wildcard $(2)),$(BUILD)/lib/lib$(1).a)
 LIBS := $(foreach r,store drivers domain,$(call lib,$(r),workers/$(r)/*.c)) $(BUILD)/lib/libcore.a \
   $(if $(COVERAGE),$(BUILD)/lib/libcoverage.a)
 CLI_LIB := $(call lib,cli,$(filter-out producer-cli/main.c,$(wildcard producer-cli/*.c)))
+# For programs of others (O-14): stands on libcurl alone.
+CREDENTIALS_LIB := $(BUILD)/lib/libdrawbridge-credentials.a
 GATEWAY_LIB := $(call lib,gateway,$(filter-out workers/gateway/main.c,$(wildcard workers/gateway/*.c)))
 BINS := $(addprefix $(BUILD)/bin/drawbridge-,$(WORKERS)) \
   $(if $(wildcard producer-cli/main.c),$(BUILD)/bin/drawbridge)
@@ -94,7 +96,7 @@ BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/b
 help: ## this list
 	@awk -F':.*## ' '/^[a-z_.-]+:.*## /{printf "  %-22s %s\n",$$1,$$2}' Makefile
 
-all: $(BINS) $(LIBS) $(CLI_LIB) $(GEN) ## everything that is installed, in build/
+all: $(BINS) $(LIBS) $(CLI_LIB) $(CREDENTIALS_LIB) $(GEN) ## everything that is installed, in build/
 
 demo: all ## a session from request to audit trail, on a stack of its own
 	@ops/demo
@@ -189,16 +191,21 @@ test-bare: ## make demo in a debootstrap root that has nothing but make (root on
 tidy: $(GEN) ## clang-tidy over all sources, one by one (14 mixes up several)
 	$(Q)printf '%s\n' $(SOURCES) | xargs -P $(shell nproc) -I{} clang-tidy --quiet {} -- -std=gnu17 $(CPPFLAGS)
 format: ## clang-format in place
-	$(Q)clang-format -i $(shell find workers producer-cli tests -name '*.[ch]' 2>/dev/null)
+	$(Q)clang-format -i $(shell find workers producer-cli credentials tests -name '*.[ch]' 2>/dev/null)
 hooks: ## points git at ops/hooks
 	git config core.hooksPath ops/hooks
 compile_commands.json: Makefile $(BUILD)/gen/inputs ## for editors and linters
 	@{ echo '['; sep=; for f in $(SOURCES) $(TEST_SOURCES); do \
 	  printf '%s{"directory":"%s","file":"%s","command":"%s"}\n' "$$sep" '$(CURDIR)' "$$f" \
 	    '$(CC) $(CPPFLAGS) -I tests $(C_FLAGS) -c '"$$f"; sep=,; done; echo ']'; } > $@
-install: all ## binaries, schemas, units into DESTDIR/PREFIX
+install: all ## binaries, schemas, units and the library for workflows into DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include credentials/drawbridge_credentials.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(CREDENTIALS_LIB)
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' credentials/drawbridge-credentials.pc.in > \
+	  $(DESTDIR)$(PREFIX)/lib/pkgconfig/drawbridge-credentials.pc
 	$(foreach f,$(SCHEMAS),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/share/drawbridge/$(f) &&) true
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system ops/systemd/*.service
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system/drawbridge-.service.d ops/systemd/drawbridge-.service.d/*
@@ -227,7 +234,9 @@ $(GEN_OBJS) $(BUILD)/gen/page_files.o: $(BUILD)/gen/%.o: $(BUILD)/gen/%.c Makefi
 	$(Q)$(CC) $(CPPFLAGS) $(C_FLAGS) -c -o $@ $<
 
 # ---- compiled. banned.h turns calls we never want into errors, in our programs only.
-$(BUILD)/workers/%.o $(BUILD)/producer-cli/%.o: CPPFLAGS += -include workers/core/banned.h
+$(BUILD)/workers/%.o $(BUILD)/producer-cli/%.o $(BUILD)/credentials/%.o: CPPFLAGS += -include workers/core/banned.h
+$(BUILD)/producer-cli/%.o $(BUILD)/tests/%.o: CPPFLAGS += -I credentials
+$(BUILD)/credentials/%.o: C_FLAGS += -fPIC
 $(BUILD)/tests/%.o: CPPFLAGS += -I tests
 $(BUILD)/tests/%.o: C_FLAGS += -Wno-unused-parameter
 $(BUILD)/%.o: %.c Makefile | $(GEN)
@@ -240,6 +249,9 @@ $(BUILD)/lib/libcore.a: $(call objs,workers/core/*.c) $(GEN_OBJS) $(BUILD)/gen/i
 	$(call say,AR,$@)
 	$(ARCHIVE)
 $(BUILD)/lib/libcli.a: $(filter-out $(BUILD)/producer-cli/main.o,$(call objs,producer-cli/*.c)) $(BUILD)/gen/inputs
+	$(call say,AR,$@)
+	$(ARCHIVE)
+$(CREDENTIALS_LIB): $(call objs,credentials/*.c) $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
 $(BUILD)/lib/libgateway.a: $(filter-out $(BUILD)/workers/gateway/main.o,$(call objs,workers/gateway/*.c)) $(BUILD)/gen/page_files.o $(BUILD)/gen/inputs
@@ -255,7 +267,7 @@ $(BUILD)/lib/lib%.a: $$(call objs,workers/$$*/*.c) $(BUILD)/gen/inputs
 	$(call say,AR,$@)
 	$(ARCHIVE)
 
-$(BUILD)/bin/drawbridge: $(call objs,producer-cli/main.c) $(CLI_LIB) $(LIBS)
+$(BUILD)/bin/drawbridge: $(call objs,producer-cli/main.c) $(CLI_LIB) $(CREDENTIALS_LIB) $(LIBS)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS)
 $(BUILD)/bin/drawbridge-gateway: $(call objs,workers/gateway/main.c) $(GATEWAY_LIB) $(LIBS)
@@ -264,7 +276,7 @@ $(BUILD)/bin/drawbridge-gateway: $(call objs,workers/gateway/main.c) $(GATEWAY_L
 $(BUILD)/bin/drawbridge-%: $$(call objs,workers/$$*/*.c) $(LIBS)
 	$(call say,LD,$@)
 	$(LINK) $(PKG_LIBS)
-TEST_ARCHIVES := $(if $(SUPPORT),$(BUILD)/lib/libsupport.a) $(CLI_LIB) $(GATEWAY_LIB) $(LIBS)
+TEST_ARCHIVES := $(if $(SUPPORT),$(BUILD)/lib/libsupport.a) $(CLI_LIB) $(CREDENTIALS_LIB) $(GATEWAY_LIB) $(LIBS)
 $(call tests_of,unit): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
 	$(LINK) $(GATEWAY_LIBS) $(PKG_LIBS) $(TEST_LIBS)
@@ -291,4 +303,4 @@ FORCE:
   flow scenarios san-unit fuzz fuzz-short fuzz-run chaos chaos-short requirements bench bench-check coverage test-bare tidy \
   chaos-mutants chaos-mutants-sample chaos-sweep sweep-short \
   format hooks install clean test-programs bench-programs FORCE
--include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/tests -name '*.d' 2>/dev/null)
+-include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/credentials $(BUILD)/tests -name '*.d' 2>/dev/null)

@@ -11,6 +11,7 @@ extern const struct action connection_actions[];
 extern const struct action connection_put_actions[];
 extern const struct action connection_authorize_actions[];
 extern const struct action workflow_actions[];
+extern const struct action credentials_actions[];
 extern const struct action session_actions[];
 extern const struct action session_config_actions[];
 extern const struct action session_link_actions[];

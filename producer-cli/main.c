@@ -15,6 +15,7 @@ static const struct action *const groups[] = {
     connection_authorize_actions,
     connection_actions,
     workflow_actions,
+    credentials_actions,
     session_actions,
     session_config_actions,
     session_link_actions,
