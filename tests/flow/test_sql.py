@@ -520,10 +520,10 @@ def test_an_organisations_own_connection_goes_before_that_of_all(db):
     """O-02 O-07"""
     for id in ("GLOBAL/mail", "acme/mail", "GLOBAL/disk"):
         write(db, id, access_token=id.encode())
-    assert called(db, "connection_credential", "acme", "mail")[0][0] == "acme/mail"
-    assert called(db, "connection_credential", "other", "mail")[0][-1] == b"GLOBAL/mail"
-    assert called(db, "connection_credential", "acme", "disk")[0][0] == "GLOBAL/disk"
-    assert called(db, "connection_credential", "acme", "none") == []
+    assert called(db, "connection_credential", "acme", "mail", None)[0][0] == "acme/mail"
+    assert called(db, "connection_credential", "other", "mail", None)[0][-1] == b"GLOBAL/mail"
+    assert called(db, "connection_credential", "acme", "disk", None)[0][0] == "GLOBAL/disk"
+    assert called(db, "connection_credential", "acme", "none", None)[0][0] is None
     assert called(db, "connection_show", "acme", "mail")[0][0] == "acme/mail"
     listed = [row[0] for row in called(db, "connection_list", "acme", False, 100, None)]
     assert listed == ["acme/mail"]
@@ -558,7 +558,8 @@ SOME = """INSERT INTO workflow (id, shard, disabled, disabled_at, created_at, up
 
 
 @pytest.mark.parametrize("query, values, most", [
-    ("connection_credential", "'org7', 'c507'", 2),
+    ("connection_credential", "'org7', 'c507', NULL", 4),
+    ("connection_credential", "'org7', 'c507', 'org/w9'", 6),
     ("connection_show", "'org7', 'c507'", 2),
     ("connection_claim", f"'org7/c507', '{intent(1)}', now()", 1),
     ("connection_due", "'{1,2,3}', now(), 100", 60),

@@ -68,6 +68,11 @@ const struct peppers *access_peppers(const struct access *a)
     return a->peppers;
 }
 
+const struct sealer *access_sealer(const struct access *a)
+{
+    return a->sealer;
+}
+
 bool access_ready(const struct access *a)
 {
     return peppers_newest(a->peppers) > 0;

@@ -33,6 +33,8 @@ struct access *access_new(struct gateway *g, struct err *err);
 void access_refresh(struct access *a);
 /* What secrets are hashed with. */
 const struct peppers *access_peppers(const struct access *a);
+/* What secrets are sealed with. */
+const struct sealer *access_sealer(const struct access *a);
 bool access_ready(const struct access *a); /* there is a pepper */
 
 /* Something has happened to this subject ("token/<id>", "user/<id>"): what is known of it is over.

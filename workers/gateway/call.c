@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/compose.h"
 #include "core/digest.h"
+#include "core/json_value.h"
 #include "core/uuid.h"
 
 enum { WAIT_MAX_MS = 300000 };
@@ -96,19 +97,27 @@ static int status_of(const struct request *r, const json_t *data, int otherwise)
 static void refused(struct request *r, const json_t *data, int otherwise)
 {
     const char *code = text(data, "code", "command.refused");
+    json_t *workflows = json_object_get(data, "workflows");
+    auto_json json_t *more = workflows ? json_pack("{s:O}", "workflows", workflows) : NULL;
     int status = status_of(r, data, otherwise);
     if (status == 429 || status == 503)
         request_set(r, "Retry-After", status == 429 ? "30" : "60");
     if (!strcmp(code, "id.reused"))
         (void)request_fail(r, HTTP_KEY_REUSED, "the key was used for another request");
     else
-        request_refuse(r, status, code, text(data, "message", "refused"), text(data, "hint", NULL));
+        request_refuse_with(r, status, code, text(data, "message", "refused"),
+                            text(data, "hint", NULL), more);
 }
 
 static void accepted(struct calling *c)
 {
     struct request *r = c->r;
-    json_object_set_new(c->call.accepted, "commandId", json_string(c->message.command.id));
+    if (c->call.undecided) {
+        c->call.undecided(r, c->message.command.id);
+        return;
+    }
+    json_object_set_new(c->call.accepted, c->call.id_name ? c->call.id_name : "commandId",
+                        json_string(c->message.command.id));
     if (c->call.location)
         request_set(r, "Location", c->call.location);
     request_set(r, "Retry-After", "2");
@@ -123,11 +132,16 @@ static void forget(struct calling *c)
     free(c);
 }
 
+static void done(struct calling *c, const char *type, const json_t *data)
+{
+    c->r->event = arena_str(c->r->arena, type ? type : "");
+    c->call.done(c->r, data);
+}
+
 static void on_outcome(void *arg, const char *outcome, const char *type, const json_t *data)
 {
     struct calling *c = arg;
     struct request *r = c->r;
-    (void)type;
     peer_watch(r->peer, NULL, NULL);
     c->waiter = NULL;
     if (!outcome && !c->published && !r->abandoned) {
@@ -137,12 +151,11 @@ static void on_outcome(void *arg, const char *outcome, const char *type, const j
     c->answered = true;
     if (outcome) /* the inbox may have told it before the stream: whoever reads our answer is right
                   */
-        access_heard(r->gateway->access, c->message.command.subject,
-                     strlen(c->message.command.subject));
+        gateway_heard(r->gateway, c->message.command.subject, strlen(c->message.command.subject));
     if (!outcome)
         accepted(c);
     else if (!strcmp(outcome, "done"))
-        c->call.done(r, data);
+        done(c, type, data);
     else if (!strcmp(outcome, "refused"))
         refused(r, data, 409);
     else if (!strcmp(outcome, "dead"))
@@ -152,6 +165,17 @@ static void on_outcome(void *arg, const char *outcome, const char *type, const j
                        "a newer request took its place, or somebody called it off");
     if (c->published)
         forget(c);
+}
+
+static void unpublished(struct calling *c)
+{
+    if (c->call.undecided) {
+        c->call.undecided(c->r, NULL);
+        return;
+    }
+    request_set(c->r, "Retry-After", "5");
+    (void)request_fail(c->r, HTTP_UNAVAILABLE,
+                       "the command could not be handed over in time; it may still be carried out");
 }
 
 /* The outcome may be there before the delivery is reported. */
@@ -174,9 +198,7 @@ static void on_published(void *arg, const struct err *failed)
     if (c->waiter)
         waiter_drop(take(c->waiter));
     log_warn(&c->r->cx, "command.unpublished", KV_ERR(failed));
-    request_set(c->r, "Retry-After", "5");
-    (void)request_fail(c->r, HTTP_UNAVAILABLE,
-                       "the command could not be handed over in time; it may still be carried out");
+    unpublished(c);
     forget(c);
 }
 

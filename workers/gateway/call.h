@@ -14,6 +14,10 @@ struct call {
      * {…, "commandId"}; taken over. */
     const char *location;
     json_t *accepted;
+    const char *id_name; /* of the command's id in `accepted`; NULL: commandId */
+    /* Answers instead, when there is no outcome in time, or (command NULL, else its id) it could
+     * not be handed over to Kafka. NULL: 202 and 503. */
+    void (*undecided)(struct request *r, const char *command);
 };
 
 /* With an Idempotency-Key the command's id comes from the token's owner and the key, and `salt`

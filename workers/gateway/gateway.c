@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include "gateway/access.h"
+#include "gateway/credentials.h"
 #include "gateway/reader.h"
 #include "gateway/server.h"
 
@@ -19,4 +20,10 @@ bool gateway_ready(const struct gateway *g, struct buf *why)
                : peppers   ? ""
                            : ": no database, or no pepper in it");
     return ready;
+}
+
+void gateway_heard(struct gateway *g, const char *subject, size_t n)
+{
+    access_heard(g->access, subject, n);
+    credentials_heard(g->credentials, subject, n);
 }

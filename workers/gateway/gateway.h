@@ -8,6 +8,7 @@
 #include <uv.h>
 
 struct access;
+struct credentials;
 struct overview;
 struct publisher;
 struct reader;
@@ -24,6 +25,7 @@ struct gateway {
     struct reader *reader;
     struct reader *slow; /* connections for what may take long: who asks is not kept waiting */
     struct access *access;
+    struct credentials *credentials;
     struct publisher *publisher;
     struct recorder *recorder;
     struct waiters *waiters;
@@ -36,4 +38,7 @@ struct gateway {
 
 /* One line per check; true when requests are taken. */
 bool gateway_ready(const struct gateway *g, struct buf *why);
+/* Something has happened to this subject ("token/<id>", "connection/<org>/<name>", …): what is
+ * remembered of it is over. */
+void gateway_heard(struct gateway *g, const char *subject, size_t n);
 bool gateway_healthy(const struct gateway *g, struct buf *why);

@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 
 #include "gateway/access.h"
+#include "gateway/credentials.h"
 #include "gateway/openapi.h"
 #include "gateway/overview.h"
 #include "gateway/publish.h"
@@ -18,6 +19,7 @@
 #include "core/schema.h"
 #include "core/secret.h"
 #include "core/watchdog.h"
+#include "drivers/provider_table.h"
 
 #include "version.h"
 
@@ -158,7 +160,8 @@ static bool open_sources(struct gateway *g, struct err *err)
 {
     g->clock = clock_new();
     return (g->clock || err_set(err, ERR_NO_MEMORY, "the clock")) &&
-           (g->access = access_new(g, err)) && (g->reader = reader_new(g, on_database_up, err)) &&
+           (g->access = access_new(g, err)) && (g->credentials = credentials_new(g, err)) &&
+           (g->reader = reader_new(g, on_database_up, err)) &&
            (g->publisher = publisher_new(g, err)) && (g->recorder = recorder_new(g, err)) &&
            (g->waiters = waiters_new(g, err)) && open_trail(g, err);
 }
@@ -179,8 +182,8 @@ static int run(struct gateway *g)
     json_memory_init();
     if (!secret_init(&err) || uv_loop_init(&g->loop))
         return fail(&err);
-    if (!schema_load_all(&err) || !route_init(&err) || !open_probe(g, &err) ||
-        !open_sources(g, &err) || !open_server(g, &err))
+    if (!provider_table(&err) || !schema_load_all(&err) || !route_init(&err) ||
+        !open_probe(g, &err) || !open_sources(g, &err) || !open_server(g, &err))
         return fail(&err);
     watch(g);
     watchdog_start(g->conf.watchdog);

@@ -12,13 +12,16 @@
 #include "version.h"
 
 #define HTTP_SCHEMAS "http/"
+#define FORM "application/x-www-form-urlencoded"
 
 static const struct {
     int status;
     const char *text;
 } statuses[] = {{200, "Done"},
+                {201, "Made"},
                 {202, "Accepted: under way, the Location tells"},
                 {204, "Done, nothing to say"},
+                {303, "The same is to be asked with GET: see the Location"},
                 {400, "The request cannot be read; every problem with its place"},
                 {401, "No good credential"},
                 {403, "Not allowed"},
@@ -77,6 +80,9 @@ static json_t *body_of(const struct route *route, int status, const char *schema
 {
     if (status >= 400 && route->rate == RATE_PROBE && status == 503) /* told in the same words */
         return content(route->type, json_pack("{s:s}", "type", "string"));
+    if (status >= 400 && route_tells_people(route))
+        return json_pack("{s:{s:o}, s:{s:{s:s}}}", "application/problem+json", "schema",
+                         schema_ref("http/problem"), "text/html", "schema", "type", "string");
     if (status >= 400)
         return content("application/problem+json", schema_ref("http/problem"));
     if (*schema)
@@ -127,7 +133,7 @@ static json_t *params_of(const struct route *route)
     json_t *list = json_array();
     for (size_t i = 0; i < PARAMS; i++) {
         const struct param *p = &params[i];
-        if (!route_takes(route, (enum param_id)i))
+        if (!route_takes(route, (enum param_id)i) || i == PARAM_OTHERS)
             continue;
         json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", p->name, "in",
                                               places[p->place], "required", p->place == PLACE_PATH,
@@ -147,7 +153,8 @@ static json_t *operation(const struct route *route)
     if (*route->body)
         json_object_set_new(o, "requestBody",
                             json_pack("{s:b, s:o}", "required", 1, "content",
-                                      content("application/json", schema_ref(route->body))));
+                                      content(route_takes_form(route) ? FORM : "application/json",
+                                              schema_ref(route->body))));
     return o;
 }
 

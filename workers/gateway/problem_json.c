@@ -33,5 +33,7 @@ json_t *problem_json(const struct problem_json *p)
                   "correlationId", p->correlation_id);
     if (doc && p->problems && json_object_set_new(doc, "errors", errors_of(p->problems)))
         return NULL;
+    if (doc && p->more && json_object_update(doc, (json_t *)p->more))
+        return NULL;
     return take(doc);
 }

@@ -9,6 +9,7 @@ struct problem_json {
     int status;
     const char *code, *title, *detail, *hint, *correlation_id; /* hint, detail: NULL: left out */
     const struct problems *problems;                           /* NULL: none */
+    const json_t *more;                                        /* further members; NULL: none */
 };
 
 /* {"type": "urn:drawbridge:problem:<code>", "title", "status", "detail", "code", "hint",

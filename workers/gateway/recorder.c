@@ -14,7 +14,7 @@
 #include "core/metric.h"
 
 enum {
-    ROWS = 1024,
+    ROWS = 4096,
     TURN_MS = 100,
     PER_TURN = 32,       /* composed in one turn of the loop: some milliseconds */
     UNDER_WAY_MAX = 256, /* beyond, it is counted and not sent */
@@ -94,6 +94,27 @@ void record_no_download(struct request *r)
     see(r, &s);
 }
 
+static void see_credential(struct request *r, struct sighting *s, const char *connection)
+{
+    fit(s->token, sizeof s->token, r->principal->token);
+    fit(s->owner, sizeof s->owner, r->principal->owner);
+    fit(s->connection, sizeof s->connection, connection);
+    metric_add(METRIC_CREDENTIALS, s->reason ? s->reason : "given", 1);
+    see(r, s);
+}
+
+void record_credential(struct request *r, const char *connection)
+{
+    struct sighting s = {.kind = SEEN_CREDENTIAL};
+    see_credential(r, &s, connection);
+}
+
+void record_no_credential(struct request *r, const char *connection, const char *why)
+{
+    struct sighting s = {.kind = SEEN_NO_CREDENTIAL, .reason = why};
+    see_credential(r, &s, connection);
+}
+
 /* ---- sending ---- */
 
 static void put(json_t *data, const char *key, const char *text)
@@ -116,6 +137,8 @@ static json_t *data_of(const struct recorder *c, const struct tally_row *row)
         [SEEN_DENIED] = "request.denied",
         [SEEN_DOWNLOAD] = "download.used",
         [SEEN_NO_DOWNLOAD] = "download.refused",
+        [SEEN_CREDENTIAL] = "credential.given",
+        [SEEN_NO_CREDENTIAL] = "credential.refused",
     };
     const struct sighting *s = &row->what;
     json_t *data = json_object();
@@ -126,6 +149,7 @@ static json_t *data_of(const struct recorder *c, const struct tally_row *row)
     put(data, "tokenId", s->token);
     put(data, "userId", s->owner);
     put(data, "sessionId", s->session);
+    put(data, "connectionId", s->connection);
     put(data, "address", s->address);
     json_object_set_new(data, "count", json_integer(row->count));
     put_time(data, "firstAt", row->first_ms);

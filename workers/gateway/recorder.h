@@ -23,6 +23,9 @@ void record_denied(struct request *r, const char *why, const uint8_t *token, con
 /* A link gave its configuration; session: whose. */
 void record_download(struct request *r, const char *session);
 void record_no_download(struct request *r);
+/* A credential was given away, or not; connection: whose it is, NULL: not known. why: static. */
+void record_credential(struct request *r, const char *connection);
+void record_no_credential(struct request *r, const char *connection, const char *why);
 
 /* Told to stop: whether all is told and has arrived. */
 bool recorder_done(const struct recorder *c);

@@ -171,6 +171,8 @@ static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *
     snprintf(place, sizeof place, "query %.64s", key);
     if (!utf8_printable((const uint8_t *)key, strlen(key)))
         (void)problem_add(q->problems, ERR_BAD_INPUT, "query", "has a name that is no text");
+    else if (id == PARAMS && route_takes(r->route, PARAM_OTHERS))
+        return MHD_YES;
     else if (id == PARAMS)
         (void)problem_add(q->problems, ERR_BAD_INPUT, place, "is not known here");
     else if (r->params[id])
@@ -252,7 +254,10 @@ void request_answer_json(struct request *r, int status, json_t *body)
 static void answer_problem(struct request *r, const struct problem_json *p)
 {
     r->code = arena_str(r->arena, p->code);
-    answer_document(r, p->status, "application/problem+json", problem_json(p));
+    if (r->tell)
+        r->tell(r, p);
+    else
+        answer_document(r, p->status, "application/problem+json", problem_json(p));
 }
 
 bool request_fail(struct request *r, enum http_error e, const char *detail, ...)
@@ -307,15 +312,22 @@ void request_fail_problems(struct request *r, const struct problems *problems)
                           .problems = problems});
 }
 
-void request_refuse(struct request *r, int status, const char *code, const char *detail,
-                    const char *hint)
+void request_refuse_with(struct request *r, int status, const char *code, const char *detail,
+                         const char *hint, const json_t *more)
 {
     answer_problem(r, &(struct problem_json){.status = status,
                                              .code = code,
                                              .title = "Refused",
                                              .detail = detail,
                                              .hint = hint,
-                                             .correlation_id = r->correlation_id});
+                                             .correlation_id = r->correlation_id,
+                                             .more = more});
+}
+
+void request_refuse(struct request *r, int status, const char *code, const char *detail,
+                    const char *hint)
+{
+    request_refuse_with(r, status, code, detail, hint, NULL);
 }
 
 void request_wake(struct request *r)

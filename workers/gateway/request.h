@@ -17,6 +17,7 @@
 
 struct gateway;
 struct peer;
+struct problem_json;
 struct principal;
 
 #define REQUEST_ARENA_BYTES (1 << 20)
@@ -68,6 +69,9 @@ struct request {
     struct bytes wiped;    /* in the arena: overwritten at the end, however it comes */
     enum http_error error; /* what failed; HTTP_ERRORS: nothing */
     const char *code;      /* of the answer, for the log; NULL: none */
+    const char *event;     /* that ended its command well: "drawbridge.connection.tested" */
+    /* Tells a problem in another way than as a document; ends in an answer. NULL: a document. */
+    void (*tell)(struct request *r, const struct problem_json *p);
     struct kv facts[4];
     struct cx cx;
 };
@@ -104,5 +108,8 @@ void request_fail_problems(struct request *r, const struct problems *problems);
 /* A refusal that has its own code, from the workers. */
 void request_refuse(struct request *r, int status, const char *code, const char *detail,
                     const char *hint);
+/* The same with further members, {"workflows": [...]}; NULL: none. */
+void request_refuse_with(struct request *r, int status, const char *code, const char *detail,
+                         const char *hint, const json_t *more);
 /* Called by the server when the answer is complete; goes on with a connection that sleeps. */
 void request_wake(struct request *r);

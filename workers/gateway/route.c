@@ -190,6 +190,18 @@ bool param_check(enum param_id id, const char *value, struct problems *problems)
                        found.n ? found.list[0].message : "is wrong");
 }
 
+bool route_takes_form(const struct route *route)
+{
+    static const char end[] = ".form";
+    size_t n = strlen(route->body);
+    return n >= sizeof end && !strcmp(route->body + n - (sizeof end - 1), end);
+}
+
+bool route_tells_people(const struct route *route)
+{
+    return !strcmp(route->type, "text/html") && strchr(route->path, '{');
+}
+
 /* ---- answers ---- */
 
 bool route_answer(const char **at, int *status, char schema[static 64])

@@ -77,6 +77,12 @@ enum param_id param_find(const char *name, enum param_place place);
 /* Adds what is wrong with a value (its place "query limit"). */
 must_check bool param_check(enum param_id id, const char *value, struct problems *problems);
 
+/* Its body is a form (application/x-www-form-urlencoded), read as an object of texts: the name of
+ * its schema ends in ".form". */
+bool route_takes_form(const struct route *route);
+/* A page that is made for one person's request: its problems are pages, too. */
+bool route_tells_people(const struct route *route);
+
 const char *method_name(enum http_method method);
 
 /* One answer of a route after the other: true while there was one; *at begins as route->answers.

@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "gateway/access.h"
+#include "gateway/form.h"
 #include "gateway/gateway.h"
 #include "gateway/peer.h"
 
@@ -14,6 +15,8 @@
 #include "core/json_value.h"
 #include "core/metric.h"
 #include "core/schema.h"
+
+#define FORM "application/x-www-form-urlencoded"
 
 static enum MHD_Result queue_answer(struct request *r)
 {
@@ -61,11 +64,10 @@ static bool wants(const char *accept, const char *type)
     return false;
 }
 
-static bool is_json(const char *type)
+static bool is_type(const char *type, const char *wanted)
 {
-    static const char json[] = "application/json";
-    size_t n = sizeof json - 1;
-    return type && !strncasecmp(type, json, n) && (!type[n] || strchr("; \t", type[n]));
+    size_t n = strlen(wanted);
+    return type && !strncasecmp(type, wanted, n) && (!type[n] || strchr("; \t", type[n]));
 }
 
 /* 413, 415, 406, while nothing of the body was taken. */
@@ -76,10 +78,11 @@ static bool check_head(struct request *r)
     bool has_body = (length && strcmp(length, "0") != 0) || request_header(r, "Transfer-Encoding");
     unsigned long long n = length ? strtoull(length, NULL, 10) : 0;
     if (n > route->body_max || (has_body && !*route->body))
-        return request_fail(r, HTTP_TOO_LARGE, "%s takes at most %zu bytes", route->name,
+        return request_fail(r, HTTP_BODY_TOO_LARGE, "%s takes at most %zu bytes", route->name,
                             route->body_max);
-    if (has_body && !is_json(request_header(r, "Content-Type")))
-        return request_fail(r, HTTP_MEDIA_TYPE, "the body is taken as application/json only");
+    const char *taken = route_takes_form(route) ? FORM : "application/json";
+    if (has_body && !is_type(request_header(r, "Content-Type"), taken))
+        return request_fail(r, HTTP_MEDIA_TYPE, "the body is taken as %s only", taken);
     if (accept && !wants(accept, route->type))
         return request_fail(r, HTTP_NOT_ACCEPTABLE, "this is available as %s", route->type);
     buf_init(&r->raw, route->body_max);
@@ -101,7 +104,9 @@ static bool read_body(struct request *r, struct problems *problems)
     struct err err = {0};
     if (!*r->route->body)
         return true;
-    r->body = json_value_parse(r->raw.n ? r->raw.p : (const uint8_t *)"", r->raw.n, &err);
+    const uint8_t *p = r->raw.n ? r->raw.p : (const uint8_t *)"";
+    r->body = route_takes_form(r->route) ? form_json(p, r->raw.n, &err)
+                                         : json_value_parse(p, r->raw.n, &err);
     sodium_memzero(r->raw.p, r->raw.cap);
     buf_done(&r->raw);
     if (!r->body)
@@ -115,7 +120,7 @@ static void work(struct request *r)
     struct problems problems;
     problems_init(&problems, r->arena);
     if (r->overflowed) {
-        (void)request_fail(r, HTTP_TOO_LARGE, "%s takes at most %zu bytes", r->route->name,
+        (void)request_fail(r, HTTP_BODY_TOO_LARGE, "%s takes at most %zu bytes", r->route->name,
                            r->route->body_max);
         return;
     }

@@ -66,6 +66,7 @@ static size_t place_of(const struct tally *t, const struct sighting *s)
 {
     uint64_t h = mix(0xcbf29ce484222325 + (uint64_t)s->kind, s->reason);
     h = mix(mix(mix(mix(h, s->token), s->session), s->owner), s->address);
+    h = mix(h, s->connection);
     return (size_t)(h >> 32) & (t->slots - 1);
 }
 
@@ -78,7 +79,7 @@ static bool same(const struct sighting *a, const struct sighting *b)
 {
     return a->kind == b->kind && same_reason(a->reason, b->reason) && !strcmp(a->token, b->token) &&
            !strcmp(a->session, b->session) && !strcmp(a->owner, b->owner) &&
-           !strcmp(a->address, b->address);
+           !strcmp(a->address, b->address) && !strcmp(a->connection, b->connection);
 }
 
 /* Where it is, or belongs. */
@@ -104,8 +105,10 @@ static struct tally_row *spare_of(struct tally *t, const struct sighting *what)
 static struct tally_row *row_of(struct tally *t, const struct sighting *what)
 {
     uint32_t *place = find(t, what);
-    bool refused = what->kind == SEEN_DENIED || what->kind == SEEN_NO_DOWNLOAD;
-    size_t most = refused ? t->max / 2 : t->max; /* strangers leave room for who was let in */
+    /* Strangers, and those who fetch one credential after the other, leave room for who was let in.
+     */
+    bool many = what->kind != SEEN_AUTHENTICATED && what->kind != SEEN_DOWNLOAD;
+    size_t most = many ? t->max / 2 : t->max;
     if (*place == NOBODY && t->n >= most)
         return spare_of(t, what);
     if (*place == NOBODY) {

@@ -9,9 +9,22 @@
 #include "core/err.h"
 #include "core/uuid.h"
 
-enum sighting_kind { SEEN_AUTHENTICATED, SEEN_DENIED, SEEN_DOWNLOAD, SEEN_NO_DOWNLOAD, SEEN_KINDS };
+enum sighting_kind {
+    SEEN_AUTHENTICATED,
+    SEEN_DENIED,
+    SEEN_DOWNLOAD,
+    SEEN_NO_DOWNLOAD,
+    SEEN_CREDENTIAL,
+    SEEN_NO_CREDENTIAL,
+    SEEN_KINDS
+};
 
-enum { SIGHTING_OWNER = 257, SIGHTING_ADDRESS = 46, SIGHTING_CORRELATION = 129 };
+enum {
+    SIGHTING_OWNER = 257,
+    SIGHTING_CONNECTION = 194,
+    SIGHTING_ADDRESS = 46,
+    SIGHTING_CORRELATION = 129
+};
 
 /* Texts that are not known are "". What may be anything is cut where it is too long. */
 struct sighting {
@@ -20,6 +33,7 @@ struct sighting {
     const char *route;  /* of the first of them */
     char token[UUID_TEXT], session[UUID_TEXT];
     char owner[SIGHTING_OWNER];
+    char connection[SIGHTING_CONNECTION]; /* its id */
     char address[SIGHTING_ADDRESS];
     char correlation[SIGHTING_CORRELATION]; /* of the first of them */
 };

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/reader.h"
 #include "gateway/wake.h"
@@ -123,7 +122,7 @@ static void on_message(struct waiters *w, const rd_kafka_message_t *m)
         return;
     const char *subject = header(list, "ce_subject", &subject_n);
     if (subject)
-        access_heard(w->gateway->access, subject, subject_n);
+        gateway_heard(w->gateway, subject, subject_n);
     const char *id = header(list, "ce_causationid", &id_n);
     const char *what = header(list, "drawbridge-outcome", &outcome_n);
     const char *name = header(list, "ce_type", &type_n);

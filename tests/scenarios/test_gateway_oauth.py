@@ -1,0 +1,472 @@
+"""OAuth connections over HTTP, against a provider that keeps a ledger (O-02 … O-07, O-10 … O-13)."""
+import html
+import http.client
+import json
+import re
+import ssl
+import urllib.parse
+
+import pytest
+
+from harness import until
+from harness.caller import Caller, token_of
+from harness.client import new_id
+from harness.connections import Connections
+from harness.provider import Provider
+from harness.schemas import problems_of
+
+MASK = "********"
+SECRET = "open sesame, said Ali Baba"
+CONNECTIONS, CREDENTIALS, WORKFLOWS = "/api/oauth/connections", "/api/oauth/credentials", "/api/oauth/workflows"
+
+
+@pytest.fixture(scope="module")
+def url(stack):
+    stack.start("gateway-oauth", worker="gateway", env={"DRAWBRIDGE_GATEWAY_RECORD_WINDOW": "1s"})
+    yield stack.gateway_url("gateway-oauth")
+    stack.stop("gateway-oauth")
+
+
+@pytest.fixture(scope="module")
+def admin(stack, url):
+    return Caller(url, token_of(stack, "ops-" + new_id()[:8], "admin"))
+
+
+@pytest.fixture(scope="module")
+def provider():
+    with Provider(rotation="strict") as one:
+        yield one
+
+
+@pytest.fixture
+def connections(stack, client):
+    """Those that are noted here are gone afterwards, with their workflows."""
+    all = Connections(stack, client)
+    yield all
+    all.close()
+
+
+@pytest.fixture
+def oauth(stack, url, admin, provider, connections):
+    return OAuth(stack, url, admin, provider, connections)
+
+
+class OAuth:
+    """What most tests do with connections."""
+
+    def __init__(self, stack, url, admin, provider, connections):
+        self.stack, self.url, self.admin, self.provider, self.connections = stack, url, admin, provider, connections
+
+    def body(self, flow="authorization_code", row="local_strict", **fields):
+        client = "client-" + new_id()[:8]
+        self.provider.client(client, SECRET)
+        name = fields.pop("connection_name", "c-" + new_id()[:13])
+        more = {"authorization_url": self.provider.url + "/authorize",
+                "redirect_uri": f"{self.url}/api/oauth/callback/{name}"} if flow == "authorization_code" else {}
+        return {"org": "acme", "connection_name": name, "oauth_flow_type": flow, "provider": row, "client_id": client,
+                "client_secret": SECRET, "token_url": self.provider.url + "/token", "scopes": "read write", **more, **fields}
+
+    def make(self, asker=None, **fields):
+        """A connection by POST; its name."""
+        body = self.body(**fields)
+        status, made, headers = (asker or self.admin)("POST", CONNECTIONS, body)
+        assert status == 201, made
+        shown = made["connection"]
+        self.connections.made.append(shown["connection_id"])
+        assert not problems_of("http/connection.shown", made)
+        assert headers["Location"] == f"{CONNECTIONS}/{shown['connection_name']}?org={shown['org']}"
+        return shown["connection_name"]
+
+    def authorize(self, name, asker=None, org="acme", **headers):
+        """What a person opens, and the answer's headers."""
+        status, begun, fields = (asker or self.admin)("POST", f"{CONNECTIONS}/{name}/authorize?org={org}", **headers)
+        assert status == 200, begun
+        assert not problems_of("http/connection.authorizing", begun)
+        return begun, fields
+
+    def consent(self, url):
+        """The person says yes (or no, when the provider denies) at once; where the provider sends them to."""
+        at = urllib.parse.urlsplit(url)
+        trust = ssl.create_default_context(cafile=self.provider.ca)
+        connection = http.client.HTTPSConnection(at.hostname, at.port, timeout=20, context=trust)
+        connection.request("GET", f"{at.path}?{at.query}")
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        assert answer.status == 302, answer.status
+        return answer.headers["Location"]
+
+    def come_back(self, location, method="GET", form=None, **headers):
+        """(status, page, headers) of the callback."""
+        at = urllib.parse.urlsplit(location)
+        here = urllib.parse.urlsplit(self.url)
+        connection = http.client.HTTPConnection(here.hostname, here.port, timeout=50)
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        if form is not None:
+            fields["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request(method, at.path + ("?" + at.query if at.query else ""), headers=fields,
+                           body=None if form is None else urllib.parse.urlencode(form))
+        answer = connection.getresponse()
+        page = answer.read().decode()
+        connection.close()
+        assert answer.headers["Referrer-Policy"] == "no-referrer" and answer.headers["Cache-Control"] == "no-store"
+        if answer.status != 303:
+            assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
+            assert "<script" not in page and "http:" not in page and "https:" not in page
+        return answer.status, page, answer.headers
+
+    def connect(self, name, org="acme"):
+        """All of it; the page."""
+        begun, _ = self.authorize(name, org=org)
+        status, page, _ = self.come_back(self.consent(begun["authorization_url"]))
+        assert (status, title(page)) == (200, "Connected"), page
+        return page
+
+    def show(self, name, org="acme"):
+        status, shown, _ = self.admin("GET", f"{CONNECTIONS}/{name}?org={org}")
+        assert status == 200, shown
+        assert not problems_of("http/connection.shown", shown)
+        return shown["connection"]
+
+
+def person(client, tenant):
+    """A user of that tenant."""
+    name = "u-" + new_id()[:13]
+    client.do(client.user_put(name, headers={"ce_tenant": tenant}))
+    return name
+
+
+def title(page):
+    return html.unescape(re.search("<h1>(.*?)</h1>", page)[1])
+
+
+# ---- connections
+
+def test_a_connection_from_its_making_to_its_end(oauth, stack, admin):
+    """O-01 O-02: made, seen, changed, listed, deleted; its secrets are in no answer, and in no row but sealed."""
+    name = oauth.make()
+    shown = oauth.show(name)
+    assert (shown["status"], shown["client_secret"], shown["private_key"]) == ("not_connected", MASK, None)
+    again = oauth.body(connection_name=name)
+    status, problem, _ = admin("POST", CONNECTIONS, again)
+    assert (status, problem["code"]) == (409, "connection.exists")
+    path = f"{CONNECTIONS}/{name}?org=acme"
+    status, changed, _ = admin("PUT", path, {"scopes": "read", "if_revision": shown["revision"]})
+    assert (status, changed["connection"]["scopes"]) == (200, "read"), changed
+    assert changed["connection"]["config_version"] == shown["config_version"]
+    status, problem, _ = admin("PUT", path, {"scopes": "x", "if_revision": shown["revision"]})
+    assert (status, problem["code"]) == (409, "connection.changed")
+    oauth.connect(name)
+    status, changed, _ = admin("PUT", path, {"client_secret": "another " + SECRET})
+    assert (status, changed["connection"]["status"], changed["connection"]["reason"]) == (200, "failed", "reconnect_required")
+    status, listed, _ = admin("GET", f"{CONNECTIONS}?org=acme&limit=1000")
+    assert status == 200 and not problems_of("http/connection.list", listed)
+    assert name in {c["connection_name"] for c in listed["connections"]}
+    assert SECRET not in json.dumps([shown, changed, listed])
+    status, gone, _ = admin("DELETE", path)
+    assert (status, gone) == (200, {"connection_id": f"acme/{name}", "disabled_workflows": []})
+    for method, more, body in (("GET", "", None), ("PUT", "", {"scopes": "x"}), ("DELETE", "", None),
+                               ("POST", "/test", None), ("POST", "/refresh", None), ("POST", "/authorize", None)):
+        status, problem, _ = admin(method, f"{CONNECTIONS}/{name}{more}?org=acme", body)
+        assert (status, problem["code"]) == (404, "connection.unknown"), (method, more)
+    assert stack.value("SELECT count(*) FROM connection_secret WHERE connection = %s AND state = 'current'",
+                       f"acme/{name}") == 0
+
+
+def test_what_a_connection_lacks_is_named(oauth, admin):
+    """O-01 O-02: 400, with every place."""
+    whole = oauth.body()
+    for flow, missing in (("authorization_code", {"/authorization_url", "/redirect_uri"}),
+                          ("client_credentials", {"/client_secret"}), ("refresh_token", {"/refresh_token"})):
+        body = {k: whole[k] for k in ("org", "connection_name", "client_id", "token_url")}
+        status, problem, _ = admin("POST", CONNECTIONS, {**body, "oauth_flow_type": flow})
+        assert (status, {e["place"] for e in problem["errors"]}) == (400, missing)
+    for change, place in (({"token_url": "http://example.com/token"}, "/token_url"), ({"provider": "nobody"}, "/provider"),
+                          ({"connection_name": "a/b"}, "/connection_name"), ({"client_secret": ""}, "/client_secret"),
+                          ({"colour": "red"}, "/colour"), ({"scopes": "a  b"}, "/scopes")):
+        status, problem, _ = admin("POST", CONNECTIONS, {**whole, **change})
+        assert status == 400 and place in {e["place"] for e in problem["errors"]}, (change, problem)
+
+
+def test_organisations_see_their_own_and_what_is_global(oauth, stack, client, url, admin):
+    """O-02 O-07: a user's tenant is the organisation; GLOBAL is there for all; others are not there."""
+    ada, bob = person(client, "acme"), person(client, "other")
+    scopes = ("connections:*", "credentials:read")
+    ada, bob = (Caller(url, token_of(stack, who, *scopes)) for who in (ada, bob))
+    shared = oauth.make(org="GLOBAL", flow="client_credentials")
+    until(lambda: oauth.show(shared, "GLOBAL")["status"] == "completed", 20, "the first token")
+    body = oauth.body()
+    del body["org"]
+    status, made, _ = ada("POST", CONNECTIONS, body)
+    assert (status, made["connection"]["org"]) == (201, "acme"), made
+    oauth.connections.made.append(made["connection"]["connection_id"])
+    own = made["connection"]["connection_name"]
+    assert ada("GET", f"{CONNECTIONS}/{own}")[0] == 200
+    status, seen, _ = ada("GET", f"{CONNECTIONS}/{shared}")
+    assert (status, seen["connection"]["org"]) == (200, "GLOBAL")
+    assert bob("GET", f"{CONNECTIONS}/{own}")[1]["code"] == "connection.unknown"
+    assert bob("GET", f"{CREDENTIALS}/{own}")[0] == 404
+    assert bob("GET", f"{CREDENTIALS}/{shared}")[1]["connection_id"] == f"GLOBAL/{shared}"
+    for method, path, body in (("GET", f"{CONNECTIONS}/{own}?org=acme", None), ("GET", f"{CONNECTIONS}?org=acme", None),
+                               ("PUT", f"{CONNECTIONS}/{shared}?org=GLOBAL", {"scopes": "x"}),
+                               ("GET", f"{CREDENTIALS}/{own}?org=acme", None), ("GET", f"{WORKFLOWS}/disabled?org=acme", None)):
+        status, problem, _ = bob(method, path, body)
+        assert (status, problem["code"]) == (403, "auth.forbidden"), path
+    assert bob("PUT", f"{CONNECTIONS}/{shared}", {"scopes": "x"})[0] == 404  # GLOBAL's is not changed by the way
+    names = lambda answer: {c["connection_id"] for c in answer[1]["connections"]}  # noqa: E731
+    assert names(ada("GET", CONNECTIONS)) >= {f"acme/{own}"} and f"GLOBAL/{shared}" not in names(ada("GET", CONNECTIONS))
+    assert names(ada("GET", CONNECTIONS + "?include_global=true&limit=1000")) >= {f"acme/{own}", f"GLOBAL/{shared}"}
+    assert names(admin("GET", CONNECTIONS + "?limit=1000")) >= {f"acme/{own}", f"GLOBAL/{shared}"}
+    page = admin("GET", CONNECTIONS + "?limit=1")[1]
+    assert page["cursor"] == page["connections"][0]["connection_id"]
+    assert admin("GET", CONNECTIONS + "?limit=1&cursor=" + page["cursor"])[1]["connections"][0]["connection_id"] > page["cursor"]
+
+
+def test_every_route_wants_its_scope(stack, url, user):
+    """T-06: connections:read, connections:write and credentials:read are three things."""
+    none = Caller(url, token_of(stack, user(), "users:read"))
+    for method, path, body in (
+            ("POST", CONNECTIONS, {}), ("GET", CONNECTIONS, None), ("GET", CONNECTIONS + "/x", None), ("PUT", CONNECTIONS + "/x", {}),
+            ("DELETE", CONNECTIONS + "/x", None), ("POST", CONNECTIONS + "/x/authorize", None), ("POST", CONNECTIONS + "/x/test", None),
+            ("POST", CONNECTIONS + "/x/refresh", None), ("GET", CREDENTIALS + "/x", None), ("GET", WORKFLOWS + "/disabled", None),
+            ("GET", WORKFLOWS + "/x", None), ("GET", WORKFLOWS + "/x/check", None), ("POST", WORKFLOWS + "/x/dependencies", {}),
+            ("POST", WORKFLOWS + "/x/enable", None)):
+        assert none(method, path, body)[0] == 403, (method, path)
+        assert Caller(url)(method, path, body)[0] == 401, (method, path)
+
+
+# ---- a person
+
+def test_a_person_authorizes_a_connection(oauth, stack, client):
+    """O-03 O-04 O-06: PKCE, a state that is good once, the callback's page; tested, and the token is live."""
+    name = oauth.make()
+    begun, _ = oauth.authorize(name)
+    asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(begun["authorization_url"]).query))
+    assert (asked["code_challenge_method"], asked["state"], asked["scope"]) == ("S256", begun["state"], "read write")
+    assert oauth.show(name)["status"] == "waiting_callback"
+    assert stack.value("SELECT count(*) FROM oauth_state WHERE encode(digest, 'escape') LIKE %s", f"%{begun['state']}%") == 0
+    location = oauth.consent(begun["authorization_url"])
+    code = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(location).query))["code"]
+    assert oauth.come_back(location, "HEAD")[0] == 200  # uses nothing up
+    status, page, _ = oauth.come_back(location + "&session_state=whatever&authuser=0")
+    assert (status, title(page)) == (200, "Connected")
+    assert code not in page and begun["state"] not in page
+    shown = oauth.show(name)
+    assert (shown["status"], shown["reason"], shown["waiting_until"]) == ("completed", None, None)
+    status, got, _ = oauth.admin("GET", f"{CREDENTIALS}/{name}?org=acme")
+    assert status == 200 and not problems_of("http/credential", got)
+    assert oauth.provider.active(got["access_token"])
+    assert (got["connection_id"], got["token_type"], got["scopes"]) == (f"acme/{name}", "Bearer", "read write")
+    status, page, _ = oauth.come_back(location)
+    assert (status, title(page)) == (400, "This link does not work")
+    assert oauth.provider.active(got["access_token"])  # a code that comes twice would end its family
+    said = ["connection.changed", "connection.waiting", "connection.testing", "connection.completed"]
+    until(lambda: [e.kind for e in client.about(f"connection/acme/{name}")] == said, 15, "each step in the trail")
+
+
+def test_a_callback_that_does_not_fit_changes_nothing(oauth, stack, admin):
+    """O-04 S5: no state, an unknown one, another connection's, one that is over, another issuer, another method."""
+    name, other = oauth.make(issuer=oauth.provider.url), oauth.make()
+    begun, _ = oauth.authorize(name)
+    location = oauth.consent(begun["authorization_url"])
+    at, query = location.partition("?")[::2]
+    fields = dict(urllib.parse.parse_qsl(query))
+    lone = {k: v for k, v in fields.items() if k != "iss"}
+
+    def refused(url, title_):
+        status, page, _ = oauth.come_back(url)
+        assert (status, title(page)) == (400, title_), page
+
+    back = lambda **change: at + "?" + urllib.parse.urlencode({**lone, **change})  # noqa: E731
+    refused(at, "The answer cannot be read")
+    refused(at + "?state=" + fields["state"], "The answer cannot be read")
+    refused(back(state="x" * 43), "This link does not work")
+    refused(back(state="x" * 4000), "The answer cannot be read")
+    refused(location.replace(name, other), "This link does not work")
+    refused(back(iss="https://evil.example"), "The answer came from somewhere else")
+    assert admin("PUT", "/api/oauth/callback/" + name)[0] == 405
+    assert oauth.show(name)["status"] == "waiting_callback"
+    stack.sql("UPDATE oauth_state SET until = now() - interval '1 day' WHERE connection = %s", f"acme/{name}")
+    refused(location, "This link is over")
+    begun, _ = oauth.authorize(name)
+    location = oauth.consent(begun["authorization_url"])
+    assert admin("PUT", f"{CONNECTIONS}/{name}?org=acme", {"client_auth": "basic"})[0] == 200
+    status, page, _ = oauth.come_back(location)
+    assert (status, title(page)) == (409, "The connection was changed")
+    assert not oauth.provider.ledger("asked", endpoint="token", client=oauth.show(name)["client_id"])
+
+
+def test_a_person_says_no(oauth):
+    """O-04: the page says so, with the provider's words made harmless; the connection is failed."""
+    name = oauth.make()
+    begun, _ = oauth.authorize(name)
+    here = f"/api/oauth/callback/{name}?"
+    words = "<script>alert(1)</script> said \"no\""
+    status, page, _ = oauth.come_back(here + urllib.parse.urlencode(
+        {"error": "access_denied", "error_description": words, "state": begun["state"]}))
+    assert (status, title(page)) == (200, "Not authorized")
+    assert html.escape("<script>alert(1)") in page
+    shown = oauth.show(name)
+    assert (shown["status"], shown["reason"]) == ("failed", "denied")
+    status, problem, _ = oauth.admin("GET", f"{CREDENTIALS}/{name}?org=acme")
+    assert (status, problem["code"], problem["reason"]) == (503, "connection.not_ready", "denied")
+    oauth.connect(name)
+
+
+def test_a_provider_that_does_not_take_the_code_is_told_as_such(oauth):
+    """O-04 O-05: what it says is on the page and in the status, without what was sent to it."""
+    name = oauth.make()
+    begun, _ = oauth.authorize(name)
+    location = oauth.consent(begun["authorization_url"])
+    with oauth.provider.misbehaving("error", error="invalid_grant", description="the code {token} is stale"):
+        status, page, _ = oauth.come_back(location)
+    assert (status, title(page)) == (200, "The provider did not accept it")
+    assert "stale" in page and "code-" not in page
+    assert (oauth.show(name)["status"], oauth.show(name)["reason"]) == ("failed", "refused")
+
+
+def test_an_authorization_that_a_browser_began_ends_in_that_browser(oauth):
+    """O-03 S5 S6: bound by a cookie; a form from elsewhere has none, and the browser is asked once more."""
+    name = oauth.make()
+    begun, headers = oauth.authorize(name, Sec_Fetch_Site="same-origin")
+    cookie, *flags = headers["Set-Cookie"].split("; ")
+    assert cookie.startswith("__Host-") and {"Path=/", "Secure", "HttpOnly", "SameSite=Lax"} <= set(flags)
+    location = oauth.consent(begun["authorization_url"])
+    for theirs in ({}, {"Cookie": cookie[:-3] + "AAA"}):
+        status, page, _ = oauth.come_back(location, **theirs)
+        assert (status, title(page)) == (400, "This link belongs to another browser")
+    path, query = location.partition("?")[::2]
+    status, page, headers = oauth.come_back(path, "POST", form=urllib.parse.parse_qsl(query))
+    assert (status, page) == (303, "")
+    again = headers["Location"]
+    assert again.startswith(f"/api/oauth/callback/{name}?")
+    assert dict(urllib.parse.parse_qsl(again.partition("?")[2])) == dict(urllib.parse.parse_qsl(query))
+    status, page, _ = oauth.come_back(again, Cookie="a=b; " + cookie)
+    assert (status, title(page)) == (200, "Connected")
+    begun, headers = oauth.authorize(name, Sec_Fetch_Site="same-origin", Cookie=cookie)
+    assert headers["Set-Cookie"].startswith(cookie)  # another tab's goes on being good
+
+
+def test_a_provider_may_post_its_answer(oauth):
+    """O-04: response_mode=form_post."""
+    name = oauth.make()
+    begun, _ = oauth.authorize(name)
+    path, query = oauth.consent(begun["authorization_url"]).partition("?")[::2]
+    status, page, _ = oauth.come_back(path, "POST", form=[*urllib.parse.parse_qsl(query), ("odd", "ü &+%")])
+    assert (status, title(page)) == (200, "Connected")
+
+
+def test_a_person_enters_a_code_at_another_device(oauth):
+    """O-13: user_code and where to enter it; the connection is completed when the person is done."""
+    name = oauth.make()
+    status, begun, _ = oauth.admin("POST", f"{CONNECTIONS}/{name}/authorize?org=acme&device=true")
+    assert status == 200 and not problems_of("http/connection.authorizing", begun), begun
+    assert begun["verification_uri"] == oauth.provider.url + "/activate"
+    oauth.provider.approve(begun["user_code"])
+    until(lambda: oauth.show(name)["status"] == "completed", 20, "the person is done")
+    assert oauth.show(name)["user_code"] is None
+
+
+def test_nobody_authorizes_what_gets_its_tokens_by_itself(oauth):
+    """O-03: 400 for client_credentials."""
+    name = oauth.make(flow="client_credentials")
+    for more in ("", "&device=true"):
+        status, problem, _ = oauth.admin("POST", f"{CONNECTIONS}/{name}/authorize?org=acme{more}")
+        assert (status, problem["code"]) == (400, "connection.flow")
+
+
+# ---- tokens
+
+def test_a_connection_is_tested_and_renewed_on_demand(oauth):
+    """O-05 O-06: 200 with what came of it, also when that is nothing good."""
+    name = oauth.make()
+    for what in ("test", "refresh"):
+        status, problem, _ = oauth.admin("POST", f"{CONNECTIONS}/{name}/{what}?org=acme")
+        assert (status, problem["code"]) == (409, "connection.no_token")
+    oauth.connect(name)
+    status, renewed, _ = oauth.admin("POST", f"{CONNECTIONS}/{name}/refresh?org=acme")
+    assert (status, renewed["connection"]["generation"]) == (200, 2), renewed
+    status, tested, _ = oauth.admin("POST", f"{CONNECTIONS}/{name}/test?org=acme")
+    assert (status, tested["connection"]["status"]) == (200, "completed")
+    with oauth.provider.misbehaving("status", at="userinfo", code=401):
+        status, tested, _ = oauth.admin("POST", f"{CONNECTIONS}/{name}/test?org=acme")
+    assert (status, tested["connection"]["status"], tested["connection"]["reason"]) == (200, "failed", "test_failed")
+
+
+def test_a_credential_follows_its_connection_at_once(oauth, client):
+    """O-07: what was remembered a moment ago is over when something has happened; who asked is in the trail."""
+    name = oauth.make()
+    path = f"{CREDENTIALS}/{name}?org=acme"
+    status, problem, headers = oauth.admin("GET", path)
+    assert (status, problem["code"], problem["reason"]) == (503, "connection.not_ready", "not_connected")
+    assert int(headers["Retry-After"]) > 0 and "authorized" in problem["detail"]
+    assert oauth.admin("GET", CREDENTIALS + "/there-is-none")[1]["code"] == "connection.unknown"
+    oauth.connect(name)
+    first = oauth.admin("GET", path)[1]
+    assert oauth.admin("GET", path)[1] == first
+    oauth.admin("POST", f"{CONNECTIONS}/{name}/refresh?org=acme")
+    second = oauth.admin("GET", path)[1]
+    assert second["generation"] == first["generation"] + 1 and second["access_token"] != first["access_token"]
+    assert oauth.admin("DELETE", f"{CONNECTIONS}/{name}?org=acme")[0] == 200
+    assert oauth.admin("GET", path)[0] == 404
+    about = lambda kind: sum(e.data["count"] for e in client.events if e.kind == kind and  # noqa: E731
+                             e.data.get("connectionId") == f"acme/{name}")
+    until(lambda: about("credential.given") == 3, 15, "three uses in the trail")
+    assert about("credential.refused") == 1
+
+
+# ---- workflows
+
+def test_a_workflow_is_noted_at_first_use_and_disabled_with_its_connection(oauth, stack, admin):
+    """O-07 O-10 O-11 O-12: the dependency, 400 with the dependants, disabled together, refused, enabled again."""
+    name, flow, second = oauth.make(flow="client_credentials"), "flow-" + new_id()[:8], "flow-" + new_id()[:8]
+    until(lambda: oauth.show(name)["status"] == "completed", 20, "the first token")
+    here, path = f"{WORKFLOWS}/{flow}", f"{CREDENTIALS}/{name}?org=acme"
+    assert admin("GET", here + "?org=acme")[1]["code"] == "workflow.unknown"
+    assert admin("GET", f"{path}&workflow_id={flow}")[0] == 200
+    for _ in range(2):
+        status, shown, _ = admin("POST", f"{WORKFLOWS}/{second}/dependencies?org=acme", {"connection_name": name})
+        assert (status, shown["workflow"]["connections"]) == (200, [f"acme/{name}"]), shown
+    status, shown, _ = admin("GET", here + "?org=acme")
+    assert status == 200 and not problems_of("http/workflow.shown", shown)
+    assert (shown["workflow"]["workflow_id"], shown["workflow"]["org"]) == (flow, "acme")
+    assert shown["workflow"]["connections"] == [f"acme/{name}"]
+    assert admin("GET", path, X_Workflow_Id=flow)[0] == 200
+    assert admin("GET", f"{path}&workflow_id={flow}", X_Workflow_Id=second)[0] == 400
+    assert admin("GET", f"{here}/check?org=acme")[1] == {"workflow_id": flow, "org": "acme", "disabled": False}
+    status, problem, _ = admin("POST", f"{WORKFLOWS}/{second}/dependencies?org=acme", {"connection_name": "there-is-none"})
+    assert (status, problem["code"]) == (404, "connection.unknown")
+    both = sorted(f"acme/{f}" for f in (flow, second))
+    status, problem, _ = admin("DELETE", f"{CONNECTIONS}/{name}?org=acme")
+    assert (status, problem["code"], problem["workflows"]) == (400, "connection.has_dependants", both)
+    assert admin("GET", path)[0] == 200
+    status, gone, _ = admin("DELETE", f"{CONNECTIONS}/{name}?org=acme&confirm_disable_workflows=true&reason=moved%20away")
+    assert (status, gone["disabled_workflows"]) == (200, both)
+    for answer in (admin("GET", f"{path}&workflow_id={flow}"), admin("GET", f"{here}/check?org=acme")):
+        assert (answer[0], answer[1]["code"], answer[1]["detail"]) == (403, "workflow.disabled", "moved away")
+    status, listed, _ = admin("GET", f"{WORKFLOWS}/disabled?org=acme&limit=1000")
+    assert status == 200 and not problems_of("http/workflow.list", listed)
+    found = next(w for w in listed["workflows"] if w["workflow_id"] == flow)
+    assert (found["reason"], found["related_connection"]) == ("moved away", f"acme/{name}")
+    for f in (flow, second):
+        status, shown, _ = admin("POST", f"{WORKFLOWS}/{f}/enable?org=acme")
+        assert (status, shown["workflow"]["disabled"], shown["workflow"]["connections"]) == (200, False, [])
+    assert admin("GET", f"{here}/check?org=acme")[0] == 200
+    assert admin("GET", f"{path}&workflow_id={flow}")[0] == 404
+    assert admin("POST", f"{WORKFLOWS}/there-is-none/enable?org=acme")[0] == 404
+
+
+def test_a_secret_is_nowhere_but_sealed(oauth, stack, client):
+    """S9 O-02: not on a topic, not in a log, not in a row; neither secrets of ours nor what the provider gave."""
+    name = oauth.make()
+    oauth.connect(name)
+    token = oauth.admin("GET", f"{CREDENTIALS}/{name}?org=acme")[1]["access_token"]
+    log = stack.workers["gateway-oauth"].log.read_text(errors="replace")
+    rows = json.dumps(stack.sql("SELECT to_jsonb(c)::text AS c FROM connection c WHERE id = %s", f"acme/{name}"))
+    until(lambda: len(client.about(f"connection/acme/{name}")) >= 4, 15, "its events")
+    said = json.dumps([e.data for e in client.about(f"connection/acme/{name}")])
+    ledger = json.dumps(stack.sql("SELECT to_jsonb(l)::text AS l FROM ledger l WHERE subject = %s", f"connection/acme/{name}"))
+    for text in (log, rows, said, ledger):
+        assert text and SECRET not in text and token not in text

@@ -1,0 +1,320 @@
+/* Where a provider sends a person back to (O-04): with a code, which becomes tokens, or with an
+ * error. There is no bearer token here; what lets somebody in is the state, which is found by its
+ * digest, belongs to the connection in the path, is good once, ends, and may be bound to a browser.
+ * The answer is a page for that person (callback_page.h). */
+#include "gateway/access.h"
+#include "gateway/binding.h"
+#include "gateway/call.h"
+#include "gateway/callback_page.h"
+#include "gateway/gateway.h"
+#include "gateway/handlers.h"
+#include "gateway/secret_row.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "core/json_value.h"
+#include "core/uuid.h"
+#include "domain/oauth.h"
+#include "domain/percent.h"
+#include "drivers/oauth_begin.h"
+
+enum { WAIT_MS = 25000, STATE_MAX = 512, CODE_MAX = 8192, WORDS_MAX = 500, LOCATION_MAX = 12288 };
+
+struct returning {
+    struct request *r;
+    const char *code, *state, *iss, *error, *description; /* NULL: absent */
+    const char *state_id, *connection;                    /* of the row */
+    uint8_t code_id[UUID_BYTES];
+};
+
+static const char *text(const json_t *o, const char *name)
+{
+    return json_string_value(json_object_get(o, name));
+}
+
+/* ---- what came of it ---- */
+
+static const char *name_in(const char *connection)
+{
+    const char *slash = strchr(connection, '/');
+    return slash ? slash + 1 : connection;
+}
+
+static void on_exchanged(struct request *r, const json_t *data)
+{
+    const struct returning *b = r->work;
+    bool done = !strcmp(r->event, "drawbridge.connection.completed") ||
+                !strcmp(r->event, "drawbridge.connection.tested");
+    const char *reason = text(data, "reason");
+    bool denied = b->error && !strcmp(b->error, "access_denied");
+    struct callback_page page = {.status = 200, .connection = name_in(b->connection)};
+    if (done) {
+        page.title = "Connected";
+        page.said = "The connection is authorized, and its access was tried out.";
+        page.next = "You can close this window.";
+    } else if (denied) {
+        page.tone = TONE_BAD;
+        page.title = "Not authorized";
+        page.said =
+            "The provider says that access was not allowed. What the connection had before, "
+            "it still has.";
+        page.next = "If that was a mistake, begin to authorize the connection again.";
+    } else {
+        page.tone = TONE_BAD;
+        page.title = reason && !strcmp(reason, "test_failed") ? "Authorized, but it does not work"
+                                                              : "The provider did not accept it";
+        page.said = "The connection could not be made ready.";
+        page.next = "Begin to authorize it again. If this comes again, tell whoever looks after "
+                    "Drawbridge, with the reference.";
+    }
+    page.detail = done ? NULL : text(data, "message");
+    callback_page_answer(r, &page);
+}
+
+static void on_undecided(struct request *r, const char *command)
+{
+    const struct returning *b = r->work;
+    callback_page_answer(
+        r,
+        &(struct callback_page){
+            .status = command ? 200 : 503,
+            .tone = command ? TONE_WAIT : TONE_BAD,
+            .title = command ? "Still going on" : "Not for the moment",
+            .said = command ? "The provider has sent you back, and the connection is being made "
+                              "ready. That takes longer than usual."
+                            : "Drawbridge cannot carry it out just now.",
+            .next = command ? "You can close this window: it goes on by itself, and the status of "
+                              "the connection says how it ended."
+                            : "Begin to authorize the connection again in some minutes.",
+            .connection = name_in(b->connection)});
+}
+
+/* ---- the command ---- */
+
+/* Who began it asks for this too; nothing else is allowed to anybody here. */
+static bool become_requester(struct returning *b, const json_t *row)
+{
+    struct request *r = b->r;
+    struct principal *p = arena_get(r->arena, sizeof *p);
+    const char *requester = text(row, "requester"), *slash = strchr(b->connection, '/');
+    if (!p || !requester || !slash)
+        return false;
+    *p = (struct principal){
+        .owner = arena_str(r->arena, requester),
+        .tenant = arena_strn(r->arena, b->connection, (size_t)(slash - b->connection)),
+        .owner_is_user = true};
+    r->principal = p;
+    return p->owner && p->tenant;
+}
+
+static void exchange(struct returning *b, json_t *data)
+{
+    json_object_set_new(data, "connectionId", json_string(b->connection));
+    json_object_set_new(data, "stateId", json_string(b->state_id));
+    b->r->work = b;
+    call_send(b->r, &(struct call){.type = "connection.exchange",
+                                   .data = data,
+                                   .wait_ms = WAIT_MS,
+                                   .done = on_exchanged,
+                                   .undecided = on_undecided});
+}
+
+/* One word of RFC 6749 §4.1.2.1, and a sentence that is fit to be shown. */
+static void exchange_error(struct returning *b)
+{
+    char words[WORDS_MAX];
+    size_t n = strlen(b->error);
+    bool fits = n <= 100;
+    for (size_t i = 0; i < n; i++)
+        fits = fits && b->error[i] > ' ' && b->error[i] < 0x7f;
+    b->error = n && fits ? b->error : "server_error";
+    const char *told = b->description ? b->description : "";
+    oauth_clean(told, strlen(told), NULL, 0, words, sizeof words);
+    exchange(
+        b, json_pack("{s:s, s:s*}", "error", b->error, "errorDescription", *words ? words : NULL));
+}
+
+static void on_code(void *arg, json_t *rows, const struct err *err)
+{
+    struct returning *b = arg;
+    char id[UUID_TEXT];
+    (void)rows;
+    if (err) {
+        request_unasked(b->r, err);
+        return;
+    }
+    uuid_format(b->code_id, id);
+    exchange(b, json_pack("{s:s}", "codeId", id));
+}
+
+/* ---- the state ---- */
+
+static void refuse(struct returning *b, const char *code, const char *detail)
+{
+    log_warn(&b->r->cx, "callback.refused", KV_STR("why", code), KV_STR("address", b->r->address),
+             KV_STR("connection", b->connection));
+    request_refuse(b->r, 400, code, detail, "begin anew: POST …/authorize");
+}
+
+/* It was begun in a browser: whether that is this one. *out_again: this one may not have been
+ * asked for its cookie (a form that comes from another site), and will be when it asks itself. */
+static bool is_bound(const struct returning *b, const json_t *row, bool *out_again)
+{
+    const char *wanted = text(row, "binding");
+    uint8_t digest[BINDING_DIGEST];
+    char hex[2 * BINDING_DIGEST + 1];
+    if (!wanted)
+        return true;
+    bool came = binding_of(b->r, digest);
+    *out_again = !came && b->r->route == &routes[ROUTE_oauth_callback_form];
+    if (!came)
+        return false;
+    sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
+    return strlen(wanted) == sizeof hex - 1 && !sodium_memcmp(hex, wanted, sizeof hex - 1);
+}
+
+static void put_param(struct buf *out, const char *name, const char *value)
+{
+    char c[3];
+    if (!value)
+        return;
+    buf_printf(out, "%s%s=", out->n && memchr(out->p, '?', out->n) ? "&" : "?", name);
+    for (; *value; value++)
+        buf_put(out, c, percent_encode(*value, PERCENT_UNRESERVED, c));
+}
+
+/* 303 to this path, and to no other: a browser sends its cookie along with what it asks itself. */
+static void ask_again(const struct returning *b)
+{
+    struct request *r = b->r;
+    auto_buf struct buf to;
+    buf_init(&to, LOCATION_MAX);
+    buf_str(&to, r->path);
+    put_param(&to, "code", b->code);
+    put_param(&to, "state", b->state);
+    put_param(&to, "iss", b->iss);
+    put_param(&to, "error", b->error);
+    put_param(&to, "error_description", b->description);
+    if (!buf_ok(&to)) {
+        (void)request_fail(r, HTTP_MALFORMED, "the answer is too long");
+        return;
+    }
+    request_set(r, "Location", (const char *)to.p);
+    request_set(r, "Referrer-Policy", "no-referrer");
+    request_answer(r, 303, "text/html; charset=utf-8", (struct bytes){(const uint8_t *)"", 0});
+}
+
+/* False: answered. */
+static bool holds(struct returning *b, const json_t *row)
+{
+    const char *until = text(row, "until"), *issuer = text(row, "issuer");
+    int64_t until_ms = 0;
+    bool again = false, timed = until && clock_parse(until, strlen(until), &until_ms);
+    if (!row || strcmp(name_in(b->connection), b->r->params[PARAM_CONNECTION_NAME]) != 0 ||
+        !json_is_true(json_object_get(row, "open")))
+        refuse(b, "connection.state_unknown", "the state is unknown, or was used already");
+    else if (!timed || until_ms <= clock_ms(b->r->gateway->clock))
+        refuse(b, "connection.state_expired", "the authorization took too long");
+    else if (is_bound(b, row, &again) && !(issuer && b->iss && strcmp(issuer, b->iss) != 0))
+        return true;
+    else if (again)
+        ask_again(b);
+    else if (is_bound(b, row, &again))
+        refuse(b, "connection.issuer", "the issuer is another");
+    else
+        refuse(b, "connection.browser", "the authorization was begun in another browser");
+    return false;
+}
+
+static void on_state(void *arg, json_t *rows, const struct err *err)
+{
+    struct returning *b = arg;
+    struct request *r = b->r;
+    const json_t *row = json_array_get(rows, 0);
+    if (err) {
+        request_unasked(r, err);
+        return;
+    }
+    b->connection = arena_str(r->arena, row ? text(row, "connection") : "");
+    b->state_id = arena_str(r->arena, row ? text(row, "id") : "");
+    if (!b->connection || !b->state_id)
+        (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
+    else if (!holds(b, row))
+        return;
+    else if (!become_requester(b, row))
+        (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
+    else if (b->error)
+        exchange_error(b);
+    else {
+        uuid_random(b->code_id);
+        secret_row_add(r, b->code_id, b->connection, "code", b->code, on_code, b);
+    }
+}
+
+/* ---- either way in ---- */
+
+static bool fits(const char *value, size_t most)
+{
+    return !value || strlen(value) <= most;
+}
+
+static void come_back(struct returning *b)
+{
+    struct request *r = b->r;
+    uint8_t digest[OAUTH_STATE_DIGEST];
+    struct args a;
+    bool whole = b->state && (b->code || b->error) && fits(b->state, STATE_MAX) &&
+                 fits(b->code, CODE_MAX) && (!b->code || *b->code);
+    if (!whole) {
+        (void)request_fail(r, HTTP_MALFORMED, "state, and code or error, are what is needed");
+        return;
+    }
+    oauth_state_digest(b->state, strlen(b->state), digest);
+    args_init(&a);
+    args_bytes(&a, digest, sizeof digest);
+    reader_ask(r->gateway->reader, SQL_OAUTH_STATE_SHOW, &a, on_state, b);
+    args_done(&a);
+}
+
+static struct returning *begin(struct request *r)
+{
+    struct returning *b = arena_get(r->arena, sizeof *b);
+    r->tell = callback_page_problem;
+    if (b)
+        b->r = r;
+    else
+        (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
+    return b;
+}
+
+void handle_oauth_callback(struct request *r)
+{
+    struct returning *b = begin(r);
+    if (!b)
+        return;
+    if (!strcmp(r->method, "HEAD")) { /* somebody looks where a link leads */
+        callback_page_answer(
+            r, &(struct callback_page){.status = 200, .tone = TONE_WAIT, .title = "Drawbridge"});
+        return;
+    }
+    b->code = r->params[PARAM_CODE];
+    b->state = r->params[PARAM_STATE];
+    b->iss = r->params[PARAM_ISS];
+    b->error = r->params[PARAM_ERROR];
+    b->description = r->params[PARAM_ERROR_DESCRIPTION];
+    come_back(b);
+}
+
+void handle_oauth_callback_form(struct request *r)
+{
+    struct returning *b = begin(r);
+    if (!b)
+        return;
+    b->code = text(r->body, "code");
+    b->state = text(r->body, "state");
+    b->iss = text(r->body, "iss");
+    b->error = text(r->body, "error");
+    b->description = text(r->body, "error_description");
+    come_back(b);
+}
