@@ -91,10 +91,10 @@ struct secret *connection_secret_ask(struct cli *cli, const char *question, stru
     }
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
-    out_text(&cli->say, STYLE_BOLD, "%s", question);
+    bool whole = tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) == 0;
+    out_text(&cli->say, STYLE_BOLD, "%s", question); /* what is typed from now on counts */
     fflush(cli->say.to);
-    bool whole = tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) == 0 &&
-                 read_line(STDIN_FILENO, secret_bytes(raw), VALUE_MAX + 1, &n);
+    whole = whole && read_line(STDIN_FILENO, secret_bytes(raw), VALUE_MAX + 1, &n);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     out_line(&cli->say, STYLE_PLAIN, "%s", "");
     if (!whole)
