@@ -15,7 +15,7 @@ from . import faults, invariants
 from .keeper import Keeper, Kills
 from .replays import Replays
 from .traffic import Traffic
-from .windows import ALL, WINDOWS
+from .windows import ALL, ELSEWHERE, WINDOWS
 
 CALM_S = 150  # everything under way has ended by then (I9)
 
@@ -30,7 +30,7 @@ class Storm:
         self.faults, self.impossible = collections.Counter(), {}
         self.recoveries = collections.defaultdict(list)
         self.kills = Kills()
-        self.windows = [] if chosen.no_kills else list(WINDOWS)
+        self.windows = [] if chosen.no_kills else [w for w in WINDOWS if w not in ELSEWHERE]
         if chosen.windows:
             self.windows = chosen.windows.split(",")
         self.client = place.client()

@@ -127,3 +127,7 @@ class Connections:
     def said(self, id):
         """The kinds of its events, in order."""
         return [e.kind.removeprefix("connection.") for e in self.client.about(f"connection/{id}")]
+
+    def has_said(self, id, *kinds):
+        """Waits until these are its events: its row is ahead of them."""
+        until(lambda: self.said(id) == list(kinds), 20, lambda: f"{id} says {kinds}, not {self.said(id)}")

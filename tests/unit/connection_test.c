@@ -334,6 +334,32 @@ static void an_answer_without_a_refresh_token_keeps_the_old_one(void **state_)
 }
 
 /* O-09 */
+/* O-02: another server is never shown the secret that there is. */
+static void a_url_of_another_server_needs_its_own_secret(void **state_)
+{
+    (void)state_;
+    put(code_flow);
+    done(EVENT_CONNECTION_CHANGED);
+    change((struct connection_put){.token_url = "https://other.example.org/token"});
+    refused(REFUSAL_CONNECTION_SECRET_AGAIN);
+    change((struct connection_put){.token_url = "https://example.org:8443/token"});
+    refused(REFUSAL_CONNECTION_SECRET_AGAIN);
+    change((struct connection_put){.issuer = "https://other.example.org"});
+    refused(REFUSAL_CONNECTION_SECRET_AGAIN);
+    assert_string_equal(c.token_url, "https://example.org/token");
+    assert_int_equal(c.config_version, 1);
+    change((struct connection_put){.token_url = "https://EXAMPLE.org/v2/token"});
+    done(EVENT_CONNECTION_CHANGED);
+    change((struct connection_put){.issuer = "https://example.org"});
+    done(EVENT_CONNECTION_CHANGED);
+    change((struct connection_put){.token_url = "https://other.example.org/token",
+                                   .secret[SECRET_CLIENT] = "another"});
+    done(EVENT_CONNECTION_CHANGED);
+    change((struct connection_put){.token_url = "https://third.example.org/token",
+                                   .client_auth = "none"});
+    done(EVENT_CONNECTION_CHANGED); /* there is nothing to show */
+}
+
 static void a_refused_refresh_fails_it_with_the_providers_words(void **state_)
 {
     complete();
@@ -726,6 +752,7 @@ int main(void)
         STORY(a_code_is_tried_again_only_when_nobody_has_heard_it),
         STORY(an_authorization_that_nobody_finishes_is_over),
         STORY(an_answer_without_a_refresh_token_keeps_the_old_one),
+        STORY(a_url_of_another_server_needs_its_own_secret),
         STORY(a_refused_refresh_fails_it_with_the_providers_words),
         STORY(a_provider_that_is_down_kills_nothing),
         STORY(a_strict_refresh_without_an_answer_is_not_sent_again),

@@ -1,9 +1,11 @@
 #include "domain/connection.h"
 
 #include "domain/connection_steps.h"
+#include "domain/provider.h"
 
 #include <assert.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -395,6 +397,28 @@ static void begin_anew(struct connection *c, bool had_tokens, int64_t now_ms)
                         "its configuration was changed: it has to be authorized anew");
 }
 
+/* Host and port alike. */
+static bool same_server(const char *a, const char *b)
+{
+    size_t n, m;
+    const char *x = url_host(a, &n), *y = url_host(b, &m);
+    if (!x || !y)
+        return !x && !y && !strcmp(a, b);
+    n = strcspn(x, "/?#\\");
+    return n == strcspn(y, "/?#\\") && !strncasecmp(x, y, n);
+}
+
+/* Another server would be shown the secrets that there are. Where an issuer's metadata leads, they
+ * are shown, too. */
+static bool shows_secrets(const struct connection *c, const struct connection_put *p)
+{
+    const char *auth = p->client_auth ? p->client_auth : c->client_auth;
+    bool brought = p->secret[SECRET_CLIENT] || p->secret[SECRET_KEY];
+    bool token = p->token_url && !same_server(p->token_url, c->token_url);
+    bool issuer = p->issuer && !same_server(p->issuer, c->issuer ? c->issuer : c->token_url);
+    return (token || issuer) && !brought && !(auth && !strcmp(auth, "none"));
+}
+
 static enum refusal_name why_not_put(const struct connection_world *w,
                                      const struct connection_put *p)
 {
@@ -408,6 +432,8 @@ static enum refusal_name why_not_put(const struct connection_world *w,
         return REFUSAL_CONNECTION_DELETING;
     if (p->if_revision && p->if_revision != c->revision)
         return REFUSAL_CONNECTION_CHANGED;
+    if (!p->create && shows_secrets(c, p))
+        return REFUSAL_CONNECTION_SECRET_AGAIN;
     return w->secrets_there ? REFUSALS : REFUSAL_CONNECTION_SECRET;
 }
 

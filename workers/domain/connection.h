@@ -212,7 +212,8 @@ struct connection_put {
 
 /* EVENT_CONNECTION_CHANGED. What needs no person is due at once. Changed URLs or credentials make a
  * new config_version: its tokens are given up (with the event's reason, reconnect) and what was
- * under way is fenced. A deleted one of this name begins anew in its old row. */
+ * under way is fenced. A deleted one of this name begins anew in its old row. 400 where a new token
+ * URL or issuer is another server's, and no secret comes with it. */
 void connection_put(struct connection_world *w, const struct connection_put *cmd,
                     struct plan *plan);
 

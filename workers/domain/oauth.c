@@ -52,7 +52,7 @@ enum oauth_error oauth_error_of(const struct provider *p, int status, const char
         return OAUTH_THROTTLED;
     if (status == 503)
         return OAUTH_TEMPORARILY_UNAVAILABLE;
-    if (status == 504)
+    if (status == 502 || status == 504)
         return OAUTH_GATEWAY_TIMEOUT;
     if (status >= 500)
         return OAUTH_SERVER_ERROR;

@@ -134,6 +134,16 @@ static void on_told(void *arg, struct oauth_told *t)
         finish(a);
 }
 
+/* A refresh token that may be used up is good for as long as its grace: it has waited since it was
+ * decided to send it again. */
+static bool is_too_late(const struct asking *a, int64_t now_ms)
+{
+    const struct connection *c = &a->connection;
+    struct connection_rules rules = party_rules(&a->party, c);
+    return a->ask == ASK_REFRESH && c->doubt_ms && rules.refresh == REFRESH_GRACE &&
+           now_ms + CONNECTION_SEND_MS >= c->doubt_ms + rules.grace_ms;
+}
+
 static void send_it(struct asking *a)
 {
     struct caller *c = a->caller;
@@ -141,6 +151,11 @@ static void send_it(struct asking *a)
     FAILPOINT("effect-claimed");
     if (!engine_effect_live(c->e, a->token)) {
         unclaim(a); /* and nobody waits for an answer */
+        return;
+    }
+    if (is_too_late(a, clock_ms(engine_clock(c->e)))) {
+        (void)err_set(&err, ERR_PROVIDER_FAILED, "the grace was over before it could be sent");
+        answer_unsent(a, &err);
         return;
     }
     if (!asking_send(a, c->http, c->sealer, clock_ms(engine_clock(c->e)), on_told, &err))

@@ -231,13 +231,24 @@ static void decide(struct connection_world *w, const struct item *it, struct pla
         begin(w, it, plan);
 }
 
+/* With what the call has just been told about the provider. */
+static struct connection_rules rules_of(const struct connection_desk *desk, const struct item *it,
+                                        const struct connection *c)
+{
+    const struct connection_answer *a = it->kind == ITEM_OUTCOME ? it->blob : NULL;
+    struct connection known = *c;
+    if (a && a->endpoints)
+        known.endpoints = a->endpoints;
+    return desk->rules(desk->arg, &known);
+}
+
 static void decide_connection(const struct connection_desk *desk, struct batch *b, struct item *it)
 {
     struct working_set *ws = resources_of(b);
     struct connection_row *row = connection_row_get(ws, id_of(it));
     if (!row)
         return; /* no memory: the batch has failed */
-    struct connection_rules rules = desk->rules(desk->arg, &row->connection);
+    struct connection_rules rules = rules_of(desk, it, &row->connection);
     struct connection_world w = world_of(b, it, row, &rules);
     struct connection_delete ending = end_of(it);
     w.end = &ending;

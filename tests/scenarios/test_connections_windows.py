@@ -1,0 +1,146 @@
+"""The worker killed in each window of a refresh: what ADR 0017 says is left, with the provider's ledger as witness."""
+import contextlib
+
+import pytest
+from harness.connections import Connections
+from harness.provider import Provider
+from harness.wait import until
+
+
+@pytest.fixture
+def connections(stack, client, providers):  # deleted while they still are there
+    all = Connections(stack, client)
+    yield all
+    all.close()
+
+
+@pytest.fixture
+def providers():
+    """One of each rotation class."""
+    with contextlib.ExitStack() as all:
+        yield {r: all.enter_context(Provider(rotation=r)) for r in ("none", "grace", "strict")}
+
+
+@contextlib.contextmanager
+def killed(stack, window, at=1):
+    """The refresh worker dies at that window inside the block, and runs as ever afterwards."""
+    try:
+        stack.restart("refresh", env={"DRAWBRIDGE_FAILPOINT": f"{window}:{at}=kill"})
+        worker = stack.workers["refresh"]
+        yield
+        until(lambda: not worker.alive(), 30, lambda: f"killed at {window}: {stack.tail('refresh')}")
+        assert f"failpoint {window} pass {at}" in stack.tail("refresh", 3)
+    finally:
+        if stack.workers["refresh"].alive():
+            stack.kill("refresh")
+        stack.start("refresh")
+
+
+class One:
+    """A connection that has tokens, and is about to be refreshed."""
+
+    def __init__(self, connections, provider, row):
+        self.all, self.provider = connections, provider
+        self.id = connections.make(provider, flow="refresh_token", row=row)
+        connections.completed(self.id)
+        self.client = connections.row(self.id)["client_id"]
+        self.first = connections.token(self.id, "refresh_token")
+
+    def refresh(self):
+        self.command = self.all.client.send(self.all.command("refresh", self.id))
+        return self
+
+    def hang(self, done):
+        """Refreshed; the provider has heard it, has done it or not, and says nothing."""
+        rule = self.provider.misbehave("hang", client=self.client, count=1, done=done)
+        self.refresh()
+        until(lambda: rule["seen"], 20, f"{self.id} hangs")
+
+    def sent(self):
+        """How often the token it had was sent."""
+        return sum(e["token"] == self.first and e["grant"] == "refresh_token"
+                   for e in self.provider.ledger("asked"))
+
+    def family(self):
+        return next(f for f in self.provider.families() if f["client"] == self.client)
+
+    def is_renewed(self):
+        self.all.completed(self.id, generation=2, timeout=30)
+        assert self.all.client.outcome(self.command, 30).outcome == "done"
+        assert self.family()["state"] == "live"
+        assert self.all.token(self.id, "refresh_token") == self.family()["current"]
+
+    def is_given_up(self):
+        """It says so at once, serves what it has, and does not touch the token again."""
+        assert self.all.client.outcome(self.command, 30).kind == "connection.reconnect"
+        row = self.all.row(self.id)
+        assert row["status"] == "completed" and row["reason"] == "reconnect_required" and row["reconnect"]
+        assert "authorize it anew" in row["message"]
+        refused = self.all.do("refresh", self.id, "refused")
+        assert refused.data["code"] == "connection.reconnect_required"
+        assert self.family()["state"] == "live"  # nothing of ours has ended it
+
+
+@pytest.mark.limit(150)
+def test_killed_while_providers_are_silent_repeats_asks_or_says_so(connections, providers, stack):
+    """O-05 O-09: sent and not answered, of each rotation class; and claimed, not sent."""
+    none = One(connections, providers["none"], "local_none")
+    grace = One(connections, providers["grace"], "local_grace")
+    undone, done = (One(connections, providers["strict"], "local_strict") for _ in range(2))
+    silent, claimed = (One(connections, providers["strict"], "local_silent") for _ in range(2))
+    with killed(stack, "effect-claimed", 6):
+        none.hang(done=True)
+        grace.hang(done=True)
+        undone.hang(done=False)
+        done.hang(done=True)
+        silent.hang(done=True)
+        claimed.refresh()
+    none.is_renewed()
+    grace.is_renewed()
+    assert none.sent() == 2 and grace.sent() == 2
+    silent.is_given_up()
+    claimed.is_given_up()
+    assert silent.sent() == 1 and claimed.sent() == 0
+    # An introspection waits until nothing can be on its way any more.
+    assert not providers["strict"].ledger("asked", endpoint="introspect")
+    stack.clock_forward(31_000)
+    undone.is_renewed()
+    done.is_given_up()
+    assert undone.sent() == 2 and done.sent() == 1
+    for one in (none, grace, undone, done, silent):
+        assert "doubted" in connections.said(one.id) or one is none
+    # What it has is served to its end; then it says what a person has to do.
+    stack.clock_forward(3_600_000)
+    for one in (done, silent, claimed):
+        row = connections.is_now(one.id, "failed", reason="reconnect_required")
+        assert "authorize it anew" in row["message"]
+        assert one.family()["state"] == "live"
+
+
+@pytest.mark.limit(120)
+def test_killed_before_it_is_claimed_it_is_sent_once_and_after_the_answer_it_is_given_up(
+        connections, providers, stack):
+    """O-05: intended, nobody has claimed it: sent now. Answered, not committed: a strict provider is not asked twice."""
+    intended, answered = (One(connections, providers["strict"], "local_silent") for _ in range(2))
+    with killed(stack, "effect-intended"):
+        intended.refresh()
+    intended.is_renewed()
+    assert intended.sent() == 1
+    with killed(stack, "effect-answered"):
+        answered.refresh()
+    answered.is_given_up()
+    assert answered.sent() == 1
+
+
+@pytest.mark.limit(120)
+def test_a_worker_that_is_stopped_waits_for_the_answers_it_has_asked_for(connections, providers, stack):
+    """O-05: a stop, and a deploy, lose nothing: what was sent is waited for and committed."""
+    one = One(connections, providers["strict"], "local_silent")
+    rule = providers["strict"].misbehave("slow", seconds=3, client=one.client, count=1)
+    one.refresh()
+    until(lambda: rule["seen"], 20, "asked")
+    assert stack.stop("refresh") == 0
+    assert connections.row(one.id)["generation"] == 2
+    stack.start("refresh")
+    one.is_renewed()
+    assert one.sent() == 1
