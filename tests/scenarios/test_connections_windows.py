@@ -144,3 +144,21 @@ def test_a_worker_that_is_stopped_waits_for_the_answers_it_has_asked_for(connect
     stack.start("refresh")
     one.is_renewed()
     assert one.sent() == 1
+
+
+@pytest.mark.limit(120)
+def test_shards_that_another_worker_takes_are_given_back_when_the_answers_are_there(connections, providers, stack):
+    """O-05 O-09: a second worker joins while a provider is slow: what was sent is answered and committed first."""
+    one = One(connections, providers["strict"], "local_silent")
+    rule = providers["strict"].misbehave("slow", seconds=5, client=one.client, count=1)
+    one.refresh()
+    until(lambda: rule["seen"], 20, "asked")
+    stack.launch("refresh-2", worker="refresh")
+    try:
+        one.is_renewed()
+        assert one.sent() == 1 and "doubted" not in connections.said(one.id)
+        stack.wait_ready("refresh-2")
+        assert stack.workers["refresh-2"].metric("drawbridge_shards_owned") > 0
+    finally:
+        assert stack.stop("refresh-2", 30) == 0
+    stack.wait_ready("refresh")

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define REVOKE_US 3000000 /* what is in flight has so long to end */
+#define YIELD_US 12000000 /* effects have so long to come back, where that matters */
 
 struct shard *assignment_shard(struct engine *e, int n)
 {
@@ -72,9 +73,36 @@ void assignment_taken(struct engine *e)
         kafka_unassign(e->kafka);
         return;
     }
-    e->revoking = true;
-    e->revoke_by_us = clock_mono_us(e->clock) + REVOKE_US;
+    e->yielding = true;
+    e->yield_by_us = clock_mono_us(e->clock) + (e->ops->waits_for_effects ? YIELD_US : 0);
     e->busy = true;
+}
+
+/* All effects are back, and what they said is decided. */
+static bool effects_are_back(const struct engine *e)
+{
+    if (e->neffects)
+        return false;
+    for (size_t i = 0; i < e->npipes; i++)
+        for (size_t k = 0; k < e->pipes[i].nshards; k++)
+            if (e->pipes[i].shards[k]->refs)
+                return false;
+    return !engine_in_flight(e);
+}
+
+void assignment_turn(struct engine *e)
+{
+    int64_t now = clock_mono_us(e->clock);
+    if (e->yielding && (now >= e->yield_by_us || effects_are_back(e))) {
+        e->yielding = false;
+        e->revoking = true;
+        e->revoke_by_us = now + REVOKE_US;
+        e->busy = true;
+    }
+    if (e->revoking && (!engine_in_flight(e) || now > e->revoke_by_us))
+        assignment_end(e);
+    if (e->assigned && e->reassign && !e->yielding && !e->revoking)
+        assignment_assign(e);
 }
 
 /* Nothing stays behind: what could not end in time is fenced by the next owner's epoch. */
@@ -90,7 +118,7 @@ void assignment_end(struct engine *e)
     }
     if (e->ops->shards_closed)
         e->ops->shards_closed(e->worker);
-    e->assigned = e->revoking = false;
+    e->assigned = e->yielding = e->revoking = false;
     kafka_unassign(e->kafka);
     log_info(&e->cx, "shards.revoked");
 }

@@ -201,7 +201,7 @@ static void serve_pipes(struct engine *e)
             pipe_do_reset(p);
         if (!e->assigned)
             continue;
-        if (!e->revoking)
+        if (!e->yielding && !e->revoking)
             pipe_open_shards(p);
         p->may_fill = pipe_turn(p);
         if (p->was_down || p->reset_wanted)
@@ -279,10 +279,7 @@ static void turn(struct engine *e)
         rebuild_producer(e);
     serve_pipes(e);
     fill_pipes(e);
-    if (e->revoking && (!engine_in_flight(e) || clock_mono_us(e->clock) > e->revoke_by_us))
-        assignment_end(e);
-    if (e->assigned && e->reassign && !e->revoking)
-        assignment_assign(e);
+    assignment_turn(e);
     tick_shards(e);
     hold_turn(e);
     engine_periodic(e);

@@ -169,6 +169,9 @@ struct worker_ops {
     size_t ntypes;
     const char *const
         *writes; /* topics it writes beside events and dead letters; NULL-terminated */
+    /* Its effects must not be lost and cannot be looked at: shards are given back when they have
+     * come back, or after YIELD_US. */
+    bool waits_for_effects;
     /* How many calls of one dependency at once; NULL: effects_per_driver. */
     int64_t (*per_dependency)(const struct conf *c);
     /* audit: takes every event type, keeps no inbox, validates against nothing */

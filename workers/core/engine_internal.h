@@ -245,8 +245,9 @@ struct engine {
     int nshards;              /* of the consumer, in all */
     bool assigned;            /* the group gave us shards */
     bool reassign;            /* positions are to be told to the consumer */
-    bool revoking;            /* what is in flight ends first */
-    int64_t revoke_by_us;
+    bool yielding;            /* the shards are wanted: nothing new is begun, effects come back */
+    bool revoking;            /* … then what is in flight ends */
+    int64_t yield_by_us, revoke_by_us;
     int32_t *owned;
     size_t nowned;
     bool have_tier[TIERS];
@@ -295,7 +296,8 @@ void engine_store_offsets(struct engine *e); /* tells the group what is committe
 /* assignment.c */
 struct shard *assignment_shard(struct engine *e, int n); /* made when it is new; NULL: memory */
 void assignment_given(struct engine *e, const int32_t *partitions, size_t n);
-void assignment_taken(struct engine *e); /* what is in flight ends first, then: */
+void assignment_taken(struct engine *e); /* effects and what is in flight end first, then: */
+void assignment_turn(struct engine *e);  /* … as far as it is */
 /* Nothing stays behind: what could not end in time is fenced by the next owner's epoch. */
 void assignment_end(struct engine *e);
 /* Once every connection has read the positions of its shards: tells the consumer, and reads. */

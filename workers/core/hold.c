@@ -448,7 +448,7 @@ static void watch(struct engine *e, struct pool *p)
 
 void hold_turn(struct engine *e)
 {
-    if (e->draining || !e->assigned || e->revoking)
+    if (e->draining || e->yielding || !e->assigned || e->revoking)
         return;
     count(e);
     for (struct pool *p = gate_first(e->gate); p; p = p->next) {

@@ -160,10 +160,16 @@ static bool shard_ready(const struct shard *s)
     return s->state == SHARD_OPEN && s->caught_up && publish_has_room(s);
 }
 
+/* What has begun goes on; nothing else does. */
+static bool only_goes_on(const struct engine *e)
+{
+    return e->draining || e->yielding;
+}
+
 bool intake_takes_due(const struct shard *s)
 {
     return shard_ready(s) && pipe_has_room(s->pipe) && !s->pipe->nbacklog && !s->e->revoking &&
-           !s->e->draining;
+           !only_goes_on(s->e);
 }
 
 /* From the backlog only: what was put back keeps its order and its company. */
@@ -216,15 +222,15 @@ static bool collect_from(struct pipe *p, struct batch *b, bool beside)
         struct shard *s = p->shards[k];
         if (!shard_ready(s) || (beside && is_undecided(p, k)))
             continue;
-        if (!e->draining)
+        if (!only_goes_on(e))
             shard_due(s, b->now_ms);
         ok = take_refs(b, s, share);
-        for (int t = 0; ok && t < TIERS && !e->draining; t++)
+        for (int t = 0; ok && t < TIERS && !only_goes_on(e); t++)
             if (s->tier_q[t])
                 ok = take_tickets(b, s, t, share);
     }
     /* Whole batches of few shards: the next one is of others, and need not wait for this one. */
-    bool records = !e->draining && e->neffects < EFFECTS_MAX;
+    bool records = !only_goes_on(e) && e->neffects < EFFECTS_MAX;
     for (size_t k = 0; ok && records && k < p->nshards && b->nin < p->limit; k++) {
         size_t at = (k + (size_t)p->round_robin) % p->nshards;
         struct shard *s = p->shards[at];

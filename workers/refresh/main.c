@@ -133,6 +133,7 @@ int main(int argc, char **argv)
         .topic = "drawbridge.refresh",
         .writes = writes,
         .per_dependency = per_provider,
+        .waits_for_effects = true,
         .types = refresh_commands,
         .ntypes = refresh_ncommands,
         .open = open_worker,
