@@ -175,7 +175,7 @@ static void begin(uint64_t seed, int64_t outage_ms)
                     .ramp_max = 1 + dice_below(&p.dice, 32)},
     };
     p.g = gate_new(&p.rules);
-    p.driver = gate_dependency(p.g, "driver");
+    p.driver = gate_dependency(p.g, "driver", NULL);
     for (int t = 0; t < 3; t++)
         p.tenants[t] = gate_tenant(p.g, (const char *[]){"a", "b", "c"}[t]);
     for (int i = 0; i < COMMANDS; i++)
@@ -240,7 +240,7 @@ static void a_two_hour_outage_costs_what_opened_it_and_a_probe_every_half_minute
         p.rules.breaker = (struct breaker_rules){3, 1000, 30000, 32};
         gate_free(&p.g);
         p.g = gate_new(&p.rules);
-        p.driver = gate_dependency(p.g, "driver");
+        p.driver = gate_dependency(p.g, "driver", NULL);
         for (int t = 0; t < 3; t++)
             p.tenants[t] = gate_tenant(p.g, (const char *[]){"a", "b", "c"}[t]);
         play_to_the_end();

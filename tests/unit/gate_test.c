@@ -24,7 +24,7 @@ static int open_place(void **state)
 {
     static struct place p;
     p.g = gate_new(&rules);
-    p.driver = gate_dependency(p.g, "wireguard");
+    p.driver = gate_dependency(p.g, "wireguard", NULL);
     p.acme = gate_tenant(p.g, "acme");
     p.other = gate_tenant(p.g, "other");
     *state = &p;
@@ -94,7 +94,7 @@ static void an_open_breaker_lets_nothing_out_and_other_dependencies_go_on(void *
     assert_int_equal(ask(p, p->acme, &slot), GATE_BREAKER);
     assert_string_equal(p->held_by, "breaker:wireguard");
     assert_false(gate_would_pass(p->driver));
-    struct pool *fine = gate_dependency(p->g, "simulated");
+    struct pool *fine = gate_dependency(p->g, "simulated", NULL);
     assert_int_equal(gate_admit(p->g, fine, p->acme, false, false, T0, &slot, &p->held_by),
                      GATE_GO);
     assert_true(gate_would_pass(fine));
@@ -215,6 +215,40 @@ static void beyond_the_most_tenants_share_a_pool(void **state)
     assert_ptr_equal(gate_tenant(p->g, "acme"), p->acme);
 }
 
+/* Q-15, O-05: nor do hosts that tenants choose; one tenant's hosts are never another's. */
+static void beyond_the_most_dependencies_each_tenant_has_one_pool(void **state)
+{
+    struct place *p = *state;
+    char name[32];
+    enum pool_wait wait;
+    for (int i = 0; i < DEPENDENCY_POOLS_MAX + 10; i++) {
+        snprintf(name, sizeof name, "h%d.example", i);
+        assert_non_null(gate_dependency(p->g, name, "mallory"));
+    }
+    struct pool *mallory = gate_dependency(p->g, "one.example", "mallory"),
+                *acme = gate_dependency(p->g, "two.example", "acme");
+    assert_string_equal(mallory->name, "others/mallory");
+    assert_string_equal(acme->name, "others/acme");
+    assert_string_equal(gate_dependency(p->g, "h1.example", "acme")->name, "h1.example");
+    assert_ptr_equal(gate_dependency(p->g, "wireguard", NULL), p->driver);
+    assert_ptr_equal(gate_by_held(p->g, acme->held_by[WAIT_BREAKER], &wait), acme);
+    assert_int_equal(gate_dependencies(p->g), DEPENDENCY_POOLS_MAX + 2);
+}
+
+static void a_tenant_without_letters_to_spare_shares_a_name_that_is_one(void **state)
+{
+    struct place *p = *state;
+    char name[400] = "", host[32];
+    for (int i = 0; i < 100; i++)
+        memcpy(name + 2 * i, "\xc3\xa4", 3);
+    for (int i = 0; i < DEPENDENCY_POOLS_MAX; i++) {
+        snprintf(host, sizeof host, "h%d.example", i);
+        assert_non_null(gate_dependency(p->g, host, NULL));
+    }
+    const char *shared = gate_dependency(p->g, "one.example", name)->name;
+    assert_int_equal(strlen(shared), 95); /* seven of "others/", 44 letters */
+}
+
 int main(void)
 {
 #define IN_PLACE(f) cmocka_unit_test_setup_teardown(f, open_place, close_place)
@@ -229,6 +263,8 @@ int main(void)
         IN_PLACE(pools_are_found_again_by_what_rows_say),
         IN_PLACE(long_names_are_cut_between_letters),
         IN_PLACE(beyond_the_most_tenants_share_a_pool),
+        IN_PLACE(beyond_the_most_dependencies_each_tenant_has_one_pool),
+        IN_PLACE(a_tenant_without_letters_to_spare_shares_a_name_that_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

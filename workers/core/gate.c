@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { BUCKETS = 1024 };
+
 struct gate {
     struct gate_rules rules;
-    struct pool *first;
-    size_t ntenants;
+    struct pool *first, *buckets[BUCKETS];
+    size_t ntenants, ndependencies;
 };
 
 struct gate *gate_new(const struct gate_rules *rules)
@@ -43,11 +45,20 @@ static void cut(char out[static POOL_NAME_MAX + 1], const char *name)
     out[n] = 0;
 }
 
+/* FNV-1a. Who chooses names that collide has a list of a few thousand, as without buckets. */
+static size_t bucket(const char *name)
+{
+    uint32_t h = 2166136261;
+    while (*name)
+        h = (h ^ (unsigned char)*name++) * 16777619;
+    return h % BUCKETS;
+}
+
 static struct pool *find(const struct gate *g, const char *name, bool is_tenant)
 {
-    struct pool *p = g->first;
+    struct pool *p = g->buckets[bucket(name)];
     while (p && (p->is_tenant != is_tenant || strcmp(p->name, name) != 0))
-        p = p->next;
+        p = p->same;
     return p;
 }
 
@@ -64,15 +75,30 @@ static struct pool *pool_get(struct gate *g, const char *name, bool is_tenant)
     snprintf(p->held_by[WAIT_BREAKER], sizeof p->held_by[0], "breaker:%s", text);
     snprintf(p->held_by[WAIT_LIMIT], sizeof p->held_by[0], "limit:%s%s", is_tenant ? "tenant/" : "",
              text);
+    p->stirred = true;
     p->next = g->first;
     g->first = p;
-    g->ntenants += is_tenant;
+    p->same = g->buckets[bucket(text)];
+    g->buckets[bucket(text)] = p;
+    *(is_tenant ? &g->ntenants : &g->ndependencies) += 1;
     return p;
 }
 
-struct pool *gate_dependency(struct gate *g, const char *name)
+struct pool *gate_dependency(struct gate *g, const char *name, const char *tenant)
 {
-    return pool_get(g, name, false);
+    char text[POOL_NAME_MAX + 1];
+    cut(text, name);
+    if (!tenant || g->ndependencies < DEPENDENCY_POOLS_MAX || find(g, text, false))
+        return pool_get(g, name, false);
+    struct pool *t = gate_tenant(g, tenant);
+    char shared[sizeof t->name + 8];
+    snprintf(shared, sizeof shared, "others/%s", t ? t->name : "");
+    return t ? pool_get(g, shared, false) : NULL;
+}
+
+size_t gate_dependencies(const struct gate *g)
+{
+    return g->ndependencies;
 }
 
 struct pool *gate_tenant(struct gate *g, const char *name)
@@ -89,11 +115,11 @@ struct pool *gate_by_held(struct gate *g, const char *held_by, enum pool_wait *o
     if (!strncmp(held_by, "limit:tenant/", 13))
         return gate_tenant(g, held_by + 13);
     if (!strncmp(held_by, "limit:", 6) && strcmp(held_by, "limit:budget") != 0)
-        return gate_dependency(g, held_by + 6);
+        return gate_dependency(g, held_by + 6, NULL);
     if (strncmp(held_by, "breaker:", 8) != 0)
         return NULL;
     *out_wait = WAIT_BREAKER;
-    return gate_dependency(g, held_by + 8);
+    return gate_dependency(g, held_by + 8, NULL);
 }
 
 struct pool *gate_first(struct gate *g)
@@ -178,6 +204,7 @@ enum gate_pass gate_admit(struct gate *g, struct pool *dependency, struct pool *
     *slot = (struct call_slot){dependency, tenant, dependency->breaker.round};
     dependency->open++;
     dependency->round_open++;
+    dependency->stirred = true;
     tenant->open++;
     return GATE_GO;
 }
@@ -186,6 +213,7 @@ void gate_release(struct call_slot *slot)
 {
     if (slot->dependency) {
         slot->dependency->open--;
+        slot->dependency->stirred = true;
         slot->dependency->round_open -= slot->round == slot->dependency->breaker.round;
     }
     if (slot->tenant)
@@ -201,6 +229,7 @@ static bool step(struct gate *g, struct pool *p, struct breaker_event ev)
     p->breaker = breaker_step(before, &g->rules.breaker, ev);
     if (p->breaker.round != before.round)
         p->round_open = 0;
+    p->stirred |= p->breaker.state != before.state;
     return p->breaker.state != before.state;
 }
 

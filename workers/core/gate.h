@@ -18,12 +18,16 @@
 
 #define POOL_NAME_MAX 96      /* longer names are cut; what agrees in so much shares a pool */
 #define TENANT_POOLS_MAX 4096 /* beyond it tenants share one pool, "others" */
+/* Beyond it a dependency that nobody has called yet shares a pool with the others of its tenant,
+ * "others/acme": tenants choose which hosts there are, but not each other's. */
+#define DEPENDENCY_POOLS_MAX 512
 
 enum pool_wait { WAIT_BREAKER, WAIT_LIMIT, POOL_WAITS };
 
 struct pool {
-    struct pool *next;
+    struct pool *next, *same; /* all; those of one bucket */
     bool is_tenant;
+    bool stirred; /* something of it has changed since the engine last told */
     char name[POOL_NAME_MAX + 8];
     char held_by[POOL_WAITS][POOL_NAME_MAX + 24]; /* "breaker:wireguard", "limit:tenant/acme" */
     int limit;                                    /* calls at once */
@@ -58,12 +62,14 @@ struct gate;
 
 struct gate *gate_new(const struct gate_rules *rules); /* NULL without memory */
 void gate_free(struct gate **g);
-/* Made when it is not there; NULL without memory. They live as long as the gate. */
-struct pool *gate_dependency(struct gate *g, const char *name);
+/* Made when it is not there; NULL without memory. They live as long as the gate. tenant: whose call
+ * it is; NULL: one of ours, however many there are. */
+struct pool *gate_dependency(struct gate *g, const char *name, const char *tenant);
 struct pool *gate_tenant(struct gate *g, const char *name);
 /* By what a row says it waits for; NULL: not one of ours. *out_wait: of which kind. */
 struct pool *gate_by_held(struct gate *g, const char *held_by, enum pool_wait *out_wait);
 struct pool *gate_first(struct gate *g); /* of all, by ->next */
+size_t gate_dependencies(const struct gate *g);
 const struct gate_rules *gate_rules_of(const struct gate *g);
 
 /* granted: it comes with a grant, whose place it takes. GATE_GO fills slot, which then must be

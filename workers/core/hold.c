@@ -14,6 +14,7 @@
 #define COUNT_US 2000000
 #define ASK_AGAIN_US 200000 /* when the rows that were counted are not there */
 #define PUT_US 5000000
+#define FEW 64 /* dependencies */
 
 struct hold {
     bool counting, changed;
@@ -71,7 +72,8 @@ static bool would_rather_fail(const struct engine *e, const struct command_type 
 
 bool engine_outage(struct engine *e, const struct item *it, const char *dependency)
 {
-    struct pool *p = would_rather_fail(e, it->type) ? gate_dependency(e->gate, dependency) : NULL;
+    struct pool *p =
+        would_rather_fail(e, it->type) ? gate_dependency(e->gate, dependency, NULL) : NULL;
     return p && !gate_would_pass(p);
 }
 
@@ -101,8 +103,9 @@ bool hold_admits(struct batch *b, struct item *it, struct pending *row, struct c
     const struct verdict *v = &it->verdict;
     if (!v->dependency)
         return true;
-    struct pool *d = gate_dependency(e->gate, v->dependency),
-                *t = gate_tenant(e->gate, v->tenant && *v->tenant ? v->tenant : "GLOBAL");
+    const char *tenant = v->tenant && *v->tenant ? v->tenant : "GLOBAL";
+    struct pool *d = gate_dependency(e->gate, v->dependency, tenant),
+                *t = gate_tenant(e->gate, tenant);
     if (!d || !t) {
         batch_fail(b, ERR_NO_MEMORY, "limits");
         return true;
@@ -400,6 +403,13 @@ static void put_row(struct engine *e, const struct pool *p, struct args *a)
     args_time(a, clock_wall_ms());
 }
 
+/* A few are told of every time, idle ones too; of many, those where something happens. */
+static bool is_told(const struct engine *e, const struct pool *p)
+{
+    return !p->is_tenant &&
+           (gate_dependencies(e->gate) <= FEW || p->stirred || p->breaker.state != BREAKER_CLOSED);
+}
+
 static void put_rows(struct engine *e)
 {
     struct hold *h = e->hold;
@@ -410,8 +420,9 @@ static void put_rows(struct engine *e)
     h->changed = false;
     h->put_at_us = now + PUT_US;
     for (struct pool *p = gate_first(e->gate); p; p = p->next) {
-        if (p->is_tenant)
+        if (!is_told(e, p))
             continue;
+        p->stirred = p->open > 0;
         put_row(e, p, &pipe->args);
         pg_query(pipe->pg, SQL_BREAKER_PUT, &pipe->args, NULL, NULL);
         pg_sync(pipe->pg, NULL, NULL);
