@@ -360,6 +360,71 @@ static void a_url_of_another_server_needs_its_own_secret(void **state_)
     done(EVENT_CONNECTION_CHANGED); /* there is nothing to show */
 }
 
+/* O-02: … also not beside another kind of secret, and not by way of a change that needs none. */
+static void at_another_server_only_what_came_with_its_url_is_a_secret(void **state_)
+{
+    (void)state_;
+    struct connection_put machine = code_flow;
+    machine.flow = FLOW_CLIENT_CREDENTIALS;
+    machine.secret[SECRET_CLIENT] = "kept";
+    put(machine);
+    done(EVENT_CONNECTION_CHANGED);
+    /* not read anew: what was brought in this batch stays behind, too */
+    change((struct connection_put){.token_url = "https://evil.example.net/token",
+                                   .secret[SECRET_KEY] = "key"});
+    done(EVENT_CONNECTION_CHANGED);
+    assert_true(c.drop[SECRET_CLIENT] && !c.take[SECRET_CLIENT]);
+    assert_string_equal(c.take[SECRET_KEY], "key");
+    read_anew();
+    change((struct connection_put){.token_url = "https://other.example.net/token",
+                                   .client_auth = "none"});
+    done(EVENT_CONNECTION_CHANGED);
+    assert_true(c.drop[SECRET_CLIENT] && c.drop[SECRET_KEY]);
+    read_anew();
+    change((struct connection_put){.client_auth = "basic"}); /* there is nothing left to show */
+    done(EVENT_CONNECTION_CHANGED);
+    assert_false(c.drop[SECRET_CLIENT] || c.take[SECRET_CLIENT]);
+    change((struct connection_put){.issuer = "https://third.example.net",
+                                   .secret[SECRET_CLIENT] = "mine"});
+    done(EVENT_CONNECTION_CHANGED);
+    assert_true(c.drop[SECRET_CLIENT] && c.drop[SECRET_KEY]);
+    assert_string_equal(c.take[SECRET_CLIENT], "mine");
+}
+
+/* O-02: a secret stays while the server does. */
+static void a_change_at_the_same_server_keeps_the_secret(void **state_)
+{
+    (void)state_;
+    struct connection_put cmd = code_flow;
+    cmd.secret[SECRET_CLIENT] = "kept";
+    put(cmd);
+    done(EVENT_CONNECTION_CHANGED);
+    change((struct connection_put){.token_url = "https://example.org/v2/token"});
+    done(EVENT_CONNECTION_CHANGED);
+    assert_string_equal(c.take[SECRET_CLIENT], "kept");
+    read_anew();
+    change((struct connection_put){.token_url = "https://example.org/v3/token"});
+    done(EVENT_CONNECTION_CHANGED);
+    assert_false(c.drop[SECRET_CLIENT] || c.drop[SECRET_KEY]);
+}
+
+/* O-02: a refresh token that was brought for one server is not sent to another. */
+static void a_brought_token_does_not_outlive_a_change_of_the_same_batch(void **state_)
+{
+    (void)state_;
+    struct connection_put cmd = code_flow;
+    cmd.flow = FLOW_REFRESH_TOKEN;
+    cmd.secret[SECRET_REFRESH] = "brought";
+    put(cmd);
+    done(EVENT_CONNECTION_CHANGED);
+    assert_true(c.has_refresh);
+    change((struct connection_put){.token_url = "https://other.example.net/token",
+                                   .client_auth = "none"});
+    done(EVENT_CONNECTION_CHANGED);
+    assert_false(c.has_refresh || c.take[SECRET_REFRESH]);
+    assert_true(c.drop[SECRET_REFRESH]);
+}
+
 static void a_refused_refresh_fails_it_with_the_providers_words(void **state_)
 {
     complete();
@@ -753,6 +818,9 @@ int main(void)
         STORY(an_authorization_that_nobody_finishes_is_over),
         STORY(an_answer_without_a_refresh_token_keeps_the_old_one),
         STORY(a_url_of_another_server_needs_its_own_secret),
+        STORY(at_another_server_only_what_came_with_its_url_is_a_secret),
+        STORY(a_change_at_the_same_server_keeps_the_secret),
+        STORY(a_brought_token_does_not_outlive_a_change_of_the_same_batch),
         STORY(a_refused_refresh_fails_it_with_the_providers_words),
         STORY(a_provider_that_is_down_kills_nothing),
         STORY(a_strict_refresh_without_an_answer_is_not_sent_again),

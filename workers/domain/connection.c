@@ -410,13 +410,36 @@ static bool same_server(const char *a, const char *b)
 
 /* Another server would be shown the secrets that there are. Where an issuer's metadata leads, they
  * are shown, too. */
-static bool shows_secrets(const struct connection *c, const struct connection_put *p)
+static bool moves(const struct connection *c, const struct connection_put *p)
+{
+    bool token = p->token_url && !same_server(p->token_url, c->token_url);
+    bool issuer = p->issuer && !same_server(p->issuer, c->issuer ? c->issuer : c->token_url);
+    return token || issuer;
+}
+
+/* It goes to another server with nothing to show there. */
+static bool lacks_secret(const struct connection *c, const struct connection_put *p)
 {
     const char *auth = p->client_auth ? p->client_auth : c->client_auth;
     bool brought = p->secret[SECRET_CLIENT] || p->secret[SECRET_KEY];
-    bool token = p->token_url && !same_server(p->token_url, c->token_url);
-    bool issuer = p->issuer && !same_server(p->issuer, c->issuer ? c->issuer : c->token_url);
-    return (token || issuer) && !brought && !(auth && !strcmp(auth, "none"));
+    return moves(c, p) && !brought && !(auth && !strcmp(auth, "none"));
+}
+
+static void forget_secret(struct connection *c, enum connection_secret_kind k)
+{
+    c->drop[k] = true;
+    c->take[k] = NULL; /* also what was brought earlier in the same batch */
+}
+
+/* What was brought before this command and does not outlive it; what it brings is taken after. */
+static void forget_secrets(struct connection *c, bool moved)
+{
+    forget_secret(c, SECRET_REFRESH);
+    forget_secret(c, SECRET_CODE);
+    if (moved) {
+        forget_secret(c, SECRET_CLIENT);
+        forget_secret(c, SECRET_KEY);
+    }
 }
 
 static enum refusal_name why_not_put(const struct connection_world *w,
@@ -432,7 +455,7 @@ static enum refusal_name why_not_put(const struct connection_world *w,
         return REFUSAL_CONNECTION_DELETING;
     if (p->if_revision && p->if_revision != c->revision)
         return REFUSAL_CONNECTION_CHANGED;
-    if (!p->create && shows_secrets(c, p))
+    if (!p->create && lacks_secret(c, p))
         return REFUSAL_CONNECTION_SECRET_AGAIN;
     return w->secrets_there ? REFUSALS : REFUSAL_CONNECTION_SECRET;
 }
@@ -445,6 +468,8 @@ static struct connection changed(const struct connection_world *w, const struct 
         struct connection c = *old;
         bool anew = reconfigures(old, p);
         bool had = old->has_access || old->has_refresh || old->status == CONNECTION_FAILED;
+        if (anew)
+            forget_secrets(&c, moves(old, p));
         merge(&c, p);
         if (anew)
             begin_anew(&c, had, w->now_ms);

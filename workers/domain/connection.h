@@ -212,8 +212,9 @@ struct connection_put {
 
 /* EVENT_CONNECTION_CHANGED. What needs no person is due at once. Changed URLs or credentials make a
  * new config_version: its tokens are given up (with the event's reason, reconnect) and what was
- * under way is fenced. A deleted one of this name begins anew in its old row. 400 where a new token
- * URL or issuer is another server's, and no secret comes with it. */
+ * under way is fenced. A deleted one of this name begins anew in its old row. Where a new token URL
+ * or issuer is another server's, what secrets it had go, and it is 400 when none comes with it and
+ * the client is to be authenticated. */
 void connection_put(struct connection_world *w, const struct connection_put *cmd,
                     struct plan *plan);
 
