@@ -483,6 +483,20 @@ static void a_strict_refresh_without_an_answer_is_not_sent_again(void **state_)
     assert_true(c.has_refresh && !c.reconnect);
 }
 
+/* O-08 O-09: the database went away before it could be claimed, and whoever asks does not know. */
+static void what_nobody_has_claimed_is_not_in_doubt(void **state_)
+{
+    complete();
+    refresh(-1);
+    assert_int_equal(c.intent.ask, ASK_REFRESH);
+    assert_int_equal(c.intent.sent_ms, 0);
+    answer((struct connection_answer){.kind = ANSWER_SILENT});
+    assert_int_equal(plan.kind, PLAN_RETRY);
+    assert_true(!c.doubt_ms && !c.reconnect);
+    assert_true(connection_resume(world(), &plan));
+    asks(ASK_REFRESH);
+}
+
 /* O-08: not at once, or a line that is cut would be called all the time. */
 static void within_its_grace_a_refresh_is_repeated_as_its_policy_says(void **state_)
 {
@@ -824,6 +838,7 @@ int main(void)
         STORY(a_refused_refresh_fails_it_with_the_providers_words),
         STORY(a_provider_that_is_down_kills_nothing),
         STORY(a_strict_refresh_without_an_answer_is_not_sent_again),
+        STORY(what_nobody_has_claimed_is_not_in_doubt),
         STORY(within_its_grace_a_refresh_is_repeated_as_its_policy_says),
         STORY(a_life_that_is_over_already_is_one_that_was_not_told),
         STORY(in_doubt_a_provider_that_can_tell_is_asked),

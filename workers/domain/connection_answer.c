@@ -162,8 +162,6 @@ static bool sent_and_lost(const struct connection_answer *a)
 static void in_doubt(struct connection_world *w, struct connection *c,
                      const struct connection_answer *a, struct plan *plan)
 {
-    if (!c->intent.sent_ms) /* whoever answers has sent it */
-        c->intent.sent_ms = c->intent.at_ms;
     connection_tell(c, EVENT_CONNECTION_DOUBTED, plan);
     connection_drop(c);
     if (!connection_repeatable(w, c)) {
@@ -179,10 +177,11 @@ static void in_doubt(struct connection_world *w, struct connection *c,
     }
 }
 
+/* What nobody has claimed nobody has sent, whatever became of the attempt. */
 static void on_refresh(struct connection_world *w, struct connection *c,
                        const struct connection_answer *a, struct plan *plan)
 {
-    if (sent_and_lost(a) && w->rules->refresh != REFRESH_REPEATABLE)
+    if (sent_and_lost(a) && c->intent.sent_ms && w->rules->refresh != REFRESH_REPEATABLE)
         in_doubt(w, c, a, plan);
     else if (a->kind == ANSWER_REFUSED || a->kind == ANSWER_DENIED)
         condemn(w, c, a, plan);

@@ -203,17 +203,17 @@ static void on_claim(void *arg, const PGresult *r)
     a->redirect_uri = redirect ? arena_str(a->arena, redirect) : NULL;
 }
 
+/* A claim that was lost with its connection was made or not: the next one finds out. */
 static void not_claimed(struct asking *a, const struct pg_failure *failure)
 {
     if (failure && !failure->lost) {
         answer_unsent(a, &failure->err);
-    } else if (!failure && a->reclaims < RECLAIMS) {
-        a->reclaims++;
+    } else if (failure || a->reclaims < RECLAIMS) {
+        a->reclaims += !failure;
         a->waits = true;
     } else {
         a->sign = EFFECT_ANSWERED;
-        a->answer = asking_unknown(a, failure ? "the database went away while it was claimed"
-                                              : "another process has sent it");
+        a->answer = asking_unknown(a, "somebody else has sent it, or nobody knows");
         finish(a);
     }
 }

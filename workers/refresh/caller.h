@@ -7,7 +7,7 @@
  *
  * A claim that finds nothing may have come behind one by a worker that lost the shard just then,
  * and is about to take it back: it is tried again for RECLAIMS seconds before the answer is
- * SILENT. */
+ * SILENT. One that was lost with the database is made again when that is back. */
 #pragma once
 
 #include "store/connection_commands.h"
