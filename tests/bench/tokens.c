@@ -9,9 +9,11 @@
  *   tokens text                the text of the first of them
  *   tokens http PORT PATH N RATE SECONDS
  *                              the same of GET PATH from a gateway on this machine, over
- * connections that are kept, and of GET /healthz in between
+ *                              connections that are kept, and of GET /healthz in between; a "*"
+ *                              and a number M in PATH are a number below M, by chance
  *
  * DRAWBRIDGE_DATABASE_URL and DRAWBRIDGE_MASTER_KEY_FILE from the environment. */
+#include "core/buf.h"
 #include "core/clock.h"
 #include "core/uuid.h"
 #include "store/token_check.h"
@@ -364,6 +366,21 @@ static void on_answer(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     call_next(c->all);
 }
 
+/* The path, its "*M" a number below M. */
+static void put_path(const char *path, struct buf *out)
+{
+    char *end;
+    const char *star = strchr(path, '*');
+    if (!star) {
+        buf_str(out, path);
+        return;
+    }
+    unsigned long below = strtoul(star + 1, &end, 10);
+    buf_put(out, path, (size_t)(star - path));
+    buf_int(out, randombytes_uniform((uint32_t)below));
+    buf_str(out, end);
+}
+
 static void call(struct caller *c, long i)
 {
     struct bench *b = &c->all->bench;
@@ -375,12 +392,13 @@ static void call(struct caller *c, long i)
     c->n = 0;
     token_of((long)randombytes_uniform((uint32_t)b->n), &t);
     token_text_format(&t, text);
-    int n = snprintf(c->request, sizeof c->request,
-                     "GET %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n",
-                     c->probes ? "/healthz" : c->all->path, text);
-    uv_buf_t out = uv_buf_init(c->request, (unsigned)n);
-    if (n < 0 || (size_t)n >= sizeof c->request ||
-        uv_write(&c->write, (uv_stream_t *)&c->tcp, &out, 1, NULL))
+    struct buf request;
+    buf_init_fixed(&request, c->request, sizeof c->request);
+    buf_str(&request, "GET ");
+    put_path(c->probes ? "/healthz" : c->all->path, &request);
+    buf_printf(&request, " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", text);
+    uv_buf_t out = uv_buf_init(c->request, (unsigned)request.n);
+    if (!buf_ok(&request) || uv_write(&c->write, (uv_stream_t *)&c->tcp, &out, 1, NULL))
         fail("a request", NULL);
 }
 
