@@ -7,7 +7,7 @@ struct row {
     struct connection_advice advice;
 };
 
-/* The first that fits. A person is needed where `connection authorize` comes next. */
+/* The first that fits. Only a flow that asks a person is sent to one. */
 static const struct row rows[] = {
     {"not_connected",
      NULL,
@@ -16,6 +16,11 @@ static const struct row rows[] = {
     {"not_connected", NULL, NULL, {"It has not got its first token yet.", "connection refresh"}},
     {"waiting_callback", NULL, NULL, {"It waits for a person to authorize it.", NULL}},
     {"testing", NULL, NULL, {"It has got tokens, and tries them.", NULL}},
+    {"completed",
+     "reconnect_required",
+     "refresh_token",
+     {"Its token is served to its end; its refresh token may be used up: bring a new one before.",
+      "connection update"}},
     {"completed",
      "reconnect_required",
      NULL,
@@ -37,13 +42,18 @@ static const struct row rows[] = {
     {"completed", NULL, NULL, {"Workflows get its token, and it renews itself.", NULL}},
     {"failed",
      "reconnect_required",
+     "refresh_token",
+     {"Its refresh token may be used up, and is not sent again: bring a new one.",
+      "connection update"}},
+    {"failed",
+     "reconnect_required",
      NULL,
      {"Its refresh token may be used up, and is not sent again: a person has to authorize it "
       "anew.",
       "connection authorize"}},
     {"failed",
      "denied",
-     NULL,
+     "authorization_code",
      {"The person said no at the provider. Ask them again.", "connection authorize"}},
     {"failed",
      "misconfigured",
@@ -63,7 +73,7 @@ static const struct row rows[] = {
       "connection test"}},
     {"failed",
      "ended",
-     NULL,
+     "authorization_code",
      {"Its access token is over, and the provider gave nothing to renew it with.",
       "connection authorize"}},
     {"failed",

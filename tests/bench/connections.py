@@ -58,8 +58,10 @@ def credentials(stack):
         stack.sql("INSERT INTO token_scope (token_id, scope, pos) SELECT id, 'credentials:read', 3 FROM personal_access_token")
         fill(stack, (f"bench/c{i} {i % SHARDS} https://idp.example.org/token us access-{i:040} -" for i in range(CONNECTIONS)))
         with tokens.gateway(stack) as (_, port):
-            return tokens.through(stack, port, f"/api/oauth/credentials/c*{CONNECTIONS}?org=bench", CALLERS,
-                                  f"credentials of {CONNECTIONS:,} connections")
+            path = f"/api/oauth/credentials/c*{CONNECTIONS}?org=bench"
+            say("  warming up: each use is on its way to the audit trail, and a broker that has just begun compiles")
+            tokens.through(stack, port, path, CALLERS, "warming up")
+            return tokens.through(stack, port, path, CALLERS, f"credentials of {CONNECTIONS:,} connections")
 
 
 # ---- refreshes
@@ -89,8 +91,9 @@ class Refresher:
 
 
 def bring(provider, n):
+    """Names of this run's own: what is due for a name is remembered by the inbox."""
     provider.client("us", None, auth="none")
-    return [f"bench/r{i} {i % SHARDS} {provider.url}/token us old-{i} {provider.bring('us')}" for i in range(n)]
+    return [f"bench/r{n}-{i} {i % SHARDS} {provider.url}/token us old-{i} {provider.bring('us')}" for i in range(n)]
 
 
 def wait_renewed(stack, n, seconds=240):

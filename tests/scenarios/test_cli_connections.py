@@ -307,3 +307,77 @@ def test_workflows_are_told_disabled_and_enabled(connections, provider, cli):
     assert [w["workflow_id"] for w in page["workflows"]] == names[:1] and page["cursor"] == names[0]
     cli("workflow", "show", org + "/unknown", code=4)
     cli("workflow", "check", org + "/unknown", code=1)
+
+
+# ---- credentials
+
+@pytest.fixture(scope="module")
+def gateway(stack):
+    stack.start("gateway-cli", worker="gateway")
+    yield stack.gateway_url("gateway-cli")
+    stack.stop("gateway-cli")
+
+
+@pytest.fixture
+def key(gateway, cli, tmp_path):
+    """The environment of a service that may ask for credentials."""
+    path = tmp_path / "gateway.token"
+    cli("token", "create", "svc-" + new_id()[:8], "job", "--scope", "credentials:read", "--output", path)
+    return {"DRAWBRIDGE_GATEWAY_URL": gateway, "DRAWBRIDGE_TOKEN_FILE": str(path)}
+
+
+def test_a_workflow_gets_a_live_token_in_every_form(connections, provider, cli, key):
+    """O-07 O-14: printed, as a header, as a variable, in the environment of a command; also after a refresh."""
+    id = made(connections, provider, cli)
+    connections.completed(id)
+    token = connections.token(id)
+    assert cli("credentials", "get", id, env=key).stdout == token + "\n"
+    name = id.split("/")[1]
+    assert cli("credentials", "get", name, "--org", "acme", "--header", env=key).stdout == f"Authorization: Bearer {token}\n"
+    line = cli("credentials", "get", id, "--env", "GH_TOKEN", env=key).stdout
+    shell = subprocess.run(["sh", "-c", line + 'printf %s "$GH_TOKEN"'], capture_output=True, text=True, timeout=30)
+    assert shell.stdout == token
+    whole = told(cli("credentials", "get", id, "--json", env=key))
+    assert whole["access_token"] == token and whole["token_type"] == "Bearer" and whole["expires_at"].endswith("Z")
+    said = cli("credentials", "exec", id, "--env", "T", "--", "sh", "-c", 'printf %s "$T"; exit 7', code=7, env=key)
+    assert said.stdout == token
+    cli("connection", "refresh", id)
+    until(lambda: cli("credentials", "get", id, env=key).stdout.strip() == connections.token(id) != token, 20,
+          "the token that came with the refresh")
+
+
+def test_a_credential_that_is_not_given_says_why(connections, provider, cli, key, tmp_path):
+    """O-07 O-12 O-14: unknown, not ready, a disabled workflow, a token that may not; each with its exit code."""
+    org = "w" + new_id()[:8]
+    assert "connection" in cli("credentials", "get", "acme/" + new_id(), code=4, env=key).stderr
+    waits = made_for_a_person(connections, provider, cli)
+    refused = cli("credentials", "get", waits, code=1, env=key)
+    assert "authorized" in refused.stderr and "again in" in refused.stderr
+    begun = cli("credentials", "get", waits, "--wait", "1", "--json", code=1, env=key)
+    assert told(begun)["error"]["code"] == "credential.refused"
+    cli("credentials", "get", "a b", code=2, env=key)
+    cli("credentials", "get", waits, "--env", "A-B", code=2, env=key)
+    cli("credentials", "get", waits, code=2, env={**key, "DRAWBRIDGE_TOKEN_FILE": str(tmp_path / "none")})
+    cli("credentials", "get", waits, code=5, env={**key, "DRAWBRIDGE_GATEWAY_URL": "http://127.0.0.1:1"})
+    assert "https" in cli("credentials", "get", waits, code=2, env={**key, "DRAWBRIDGE_GATEWAY_URL": "http://gate.test"}).stderr
+    wrong = tmp_path / "wrong"
+    wrong.write_text("db_wrong")
+    cli("credentials", "get", waits, code=7, env={**key, "DRAWBRIDGE_TOKEN_FILE": str(wrong)})
+
+    # One that was used is depended upon; disabled, its workflow gets nothing more.
+    used, other = (connections.make(provider, org=org) for _ in range(2))
+    connections.completed(used), connections.completed(other)
+    for id in (used, other):
+        cli("credentials", "get", id, "--workflow", "nightly", env=key)
+    until(lambda: told(cli("workflow", "show", f"{org}/nightly", "--json"))["connections"] == sorted([used, other]), 20,
+          "two dependencies that were noted")
+    cli("connection", "delete", used, "--confirm-disable-workflows", "--reason", "moved elsewhere")
+    until(lambda: "moved elsewhere" in stack_refuses(cli, other, key), 20, "a refusal with the reason")
+
+
+def stack_refuses(cli, id, key):
+    """What a disabled workflow is told; "" while what was known before is still given, for a second at most."""
+    try:
+        return cli("credentials", "get", id, "--workflow", "nightly", code=1, env=key).stderr
+    except AssertionError:
+        return ""
