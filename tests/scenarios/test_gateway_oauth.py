@@ -2,6 +2,8 @@
 import html
 import http.client
 import json
+import os
+import pathlib
 import re
 import ssl
 import urllib.parse
@@ -9,6 +11,7 @@ import urllib.parse
 import pytest
 
 from harness import until
+from harness.browser import Browser
 from harness.caller import Caller, token_of
 from harness.client import new_id
 from harness.connections import Connections
@@ -175,6 +178,16 @@ def test_a_connection_from_its_making_to_its_end(oauth, stack, admin):
                        f"acme/{name}") == 0
 
 
+def test_a_request_that_is_repeated_is_one_command_and_another_secret_is_another_request(oauth, admin):
+    """O-02: under one Idempotency-Key; also a secret that differs is noticed, which is in no command."""
+    body, key = oauth.body(), new_id()
+    answers = [admin("POST", CONNECTIONS, body, Idempotency_Key=key) for _ in range(2)]
+    oauth.connections.made.append(f"acme/{body['connection_name']}")
+    assert [(s, a["connection"]["revision"]) for s, a, _ in answers] == [(201, 1), (201, 1)]
+    status, problem, _ = admin("POST", CONNECTIONS, {**body, "client_secret": "another"}, Idempotency_Key=key)
+    assert (status, problem["code"]) == (409, "idempotency.reused")
+
+
 def test_what_a_connection_lacks_is_named(oauth, admin):
     """O-01 O-02: 400, with every place."""
     whole = oauth.body()
@@ -266,8 +279,9 @@ def test_a_person_authorizes_a_connection(oauth, stack, client):
     until(lambda: [e.kind for e in client.about(f"connection/acme/{name}")] == said, 15, "each step in the trail")
 
 
-def test_a_callback_that_does_not_fit_changes_nothing(oauth, stack, admin):
-    """O-04 S5: no state, an unknown one, another connection's, one that is over, another issuer, another method."""
+def test_a_callback_that_does_not_fit_changes_nothing(oauth, stack, admin, client):
+    """O-04 S5: no state, an unknown one, another connection's, one that is over, another issuer, another method; the
+    trail is told."""
     name, other = oauth.make(issuer=oauth.provider.url), oauth.make()
     begun, _ = oauth.authorize(name)
     location = oauth.consent(begun["authorization_url"])
@@ -286,6 +300,8 @@ def test_a_callback_that_does_not_fit_changes_nothing(oauth, stack, admin):
     refused(back(state="x" * 4000), "The answer cannot be read")
     refused(location.replace(name, other), "This link does not work")
     refused(back(iss="https://evil.example"), "The answer came from somewhere else")
+    stack.sql("UPDATE connection SET endpoints = '{\"tells_issuer\": true}' WHERE id = %s", f"acme/{name}")
+    refused(back(), "The answer came from somewhere else")  # it told that it always says who it is
     assert admin("PUT", "/api/oauth/callback/" + name)[0] == 405
     assert oauth.show(name)["status"] == "waiting_callback"
     stack.sql("UPDATE oauth_state SET until = now() - interval '1 day' WHERE connection = %s", f"acme/{name}")
@@ -296,6 +312,9 @@ def test_a_callback_that_does_not_fit_changes_nothing(oauth, stack, admin):
     status, page, _ = oauth.come_back(location)
     assert (status, title(page)) == (409, "The connection was changed")
     assert not oauth.provider.ledger("asked", endpoint="token", client=oauth.show(name)["client_id"])
+    told = lambda: {e.data["reason"] for e in client.events if e.kind == "callback.refused" and  # noqa: E731
+                    e.data.get("connectionId") in (None, f"acme/{name}")}
+    until(lambda: told() >= {"state", "issuer", "time"}, 15, lambda: f"the trail; it has {told()}")
 
 
 def test_a_person_says_no(oauth):
@@ -356,6 +375,41 @@ def test_a_provider_may_post_its_answer(oauth):
     path, query = oauth.consent(begun["authorization_url"]).partition("?")[::2]
     status, page, _ = oauth.come_back(path, "POST", form=[*urllib.parse.parse_qsl(query), ("odd", "ü &+%")])
     assert (status, title(page)) == (200, "Connected")
+
+
+def test_in_a_browser_the_page_is_clear_and_the_cookie_binds(oauth):
+    """O-03 O-04 S6: begun from our own page in Chromium, which keeps the cookie, and sends it along also behind a form
+    that the provider posts; the page is styled, and nothing is refused by its policy. DRAWBRIDGE_SCREENSHOTS=DIR keeps
+    the pictures."""
+    name, pictures = oauth.make(), os.environ.get("DRAWBRIDGE_SCREENSHOTS")
+    begin = ("return fetch(arguments[0], {method: 'POST', headers: {Authorization: 'Bearer ' + arguments[1]}})"
+             ".then(a => a.json()).then(b => b.authorization_url)")
+
+    def see(browser, title_, picture):
+        browser.wait("document.querySelector('h1')", "a heading")
+        assert browser.text("h1") == title_, browser.text("body")
+        assert browser.run("return getComputedStyle(document.querySelector('main')).maxWidth") == "512px"
+        assert not [m for m in browser.messages() if "Content Security" in m["message"]]
+        if pictures:
+            browser.screenshot(pathlib.Path(pictures) / f"callback-{picture}.png")
+
+    with Browser(any_certificate=True) as browser:
+        for more, picture in (("", "connected"), ("&response_mode=form_post", "posted")):
+            browser.open(oauth.url + "/")
+            begun = browser.run(begin, f"{CONNECTIONS}/{name}/authorize?org=acme", oauth.admin.token)
+            browser.open(begun + more)
+            see(browser, "Connected", picture)
+        oauth.provider.denies = True
+        try:
+            browser.open(oauth.url + "/")
+            browser.open(browser.run(begin, f"{CONNECTIONS}/{name}/authorize?org=acme", oauth.admin.token))
+            see(browser, "Not authorized", "denied")
+        finally:
+            oauth.provider.denies = False
+        browser.emulate(390, 780, phone=True, prefers_color_scheme="dark")
+        browser.open(oauth.url + f"/api/oauth/callback/{name}?state={'x' * 43}&code=1")
+        see(browser, "This link does not work", "unknown")
+    assert oauth.show(name)["status"] == "completed"
 
 
 def test_a_person_enters_a_code_at_another_device(oauth):

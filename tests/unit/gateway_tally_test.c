@@ -73,7 +73,7 @@ static void each_particular_makes_a_kind_of_its_own(void **state)
 {
     (void)state;
     struct tally *t = of(64);
-    struct sighting s[7];
+    struct sighting s[8];
     struct tally_row row;
     for (size_t i = 0; i < LEN(s); i++)
         s[i] = from(1);
@@ -83,6 +83,7 @@ static void each_particular_makes_a_kind_of_its_own(void **state)
     s[4].owner[0] = 'o';
     s[5].session[0] = 's';
     s[6].address[0] = 'a';
+    s[7].connection[0] = 'c';
     for (int turn = 0; turn < 3; turn++)
         for (size_t i = 0; i < LEN(s); i++)
             tally_see(t, &s[i], 1000);
@@ -164,6 +165,32 @@ static void refusals_leave_room_for_who_was_let_in(void **state)
     tally_free(&t);
 }
 
+/* O-07: a fleet that fetches one credential after the other. */
+static void credentials_leave_room_for_who_was_let_in(void **state)
+{
+    (void)state;
+    enum { ROOM = 64 };
+    struct tally *t = of(ROOM);
+    struct tally_row row;
+    struct sighting good = {.kind = SEEN_AUTHENTICATED, .route = "vpn_start", .owner = "ada"};
+    int64_t given = 0;
+    for (int i = 0; i < 10 * ROOM; i++) {
+        struct sighting s = {.kind = SEEN_CREDENTIAL, .route = "credential_get"};
+        snprintf(s.connection, sizeof s.connection, "acme/c%d", i);
+        tally_see(t, &s, i);
+    }
+    tally_see(t, &good, 1);
+    bool told = false;
+    tally_turn(t);
+    while (tally_next(t, &row)) {
+        told |= row.what.kind == SEEN_AUTHENTICATED && !strcmp(row.what.owner, "ada");
+        given += row.what.kind == SEEN_CREDENTIAL ? row.count : 0;
+    }
+    assert_true(told);
+    assert_int_equal(given, 10 * ROOM);
+    tally_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +200,7 @@ int main(void)
         cmocka_unit_test(what_finds_no_room_is_counted_without_its_particulars),
         cmocka_unit_test(whatever_happens_everything_is_told_once),
         cmocka_unit_test(refusals_leave_room_for_who_was_let_in),
+        cmocka_unit_test(credentials_leave_room_for_who_was_let_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "gateway/callback_page.h"
 #include "gateway/gateway.h"
 #include "gateway/handlers.h"
+#include "gateway/recorder.h"
 #include "gateway/secret_row.h"
 
 #include <sodium.h>
@@ -41,34 +42,57 @@ static const char *name_in(const char *connection)
     return slash ? slash + 1 : connection;
 }
 
+/* What became of it, by the reason that the connection has now; the last: by any other. */
+static const struct {
+    const char *reason, *title, *said, *next;
+} failures[] = {
+    {"denied", "Not authorized",
+     "The provider says that access was not allowed. What the connection had before, it still has.",
+     "If that was a mistake, begin to authorize the connection again."},
+    {"test_failed", "Authorized, but it does not work",
+     "The provider gave access, and then did not accept it when it was tried out.",
+     "See whether the account has the rights that the connection asks for, then begin again."},
+    {"test_unanswered", "Authorized, but not tried out",
+     "The provider gave access, and did not answer when it was tried out.",
+     "You can close this window: it is tried again by itself."},
+    {"misconfigured", "The connection is not set up right",
+     "The provider does not take the request as the connection makes it.",
+     "Whoever set it up has to correct it; then begin to authorize it again."},
+    {NULL, "The provider did not accept it", "The connection could not be made ready.",
+     "Begin to authorize it again. If this comes again, tell whoever looks after Drawbridge, with "
+     "the reference."},
+};
+
+/* A connection that goes on with what it had has no reason: then the provider's word counts. */
+static size_t failure_of(const struct returning *b, const json_t *data)
+{
+    const char *reason = text(data, "reason");
+    size_t i = 0;
+    if (!reason && b->error && !strcmp(b->error, "access_denied"))
+        reason = "denied";
+    while (failures[i].reason && (!reason || strcmp(failures[i].reason, reason) != 0))
+        i++;
+    return i;
+}
+
 static void on_exchanged(struct request *r, const json_t *data)
 {
     const struct returning *b = r->work;
     bool done = !strcmp(r->event, "drawbridge.connection.completed") ||
                 !strcmp(r->event, "drawbridge.connection.tested");
-    const char *reason = text(data, "reason");
-    bool denied = b->error && !strcmp(b->error, "access_denied");
-    struct callback_page page = {.status = 200, .connection = name_in(b->connection)};
-    if (done) {
-        page.title = "Connected";
-        page.said = "The connection is authorized, and its access was tried out.";
-        page.next = "You can close this window.";
-    } else if (denied) {
+    size_t i = failure_of(b, data);
+    struct callback_page page = {.status = 200,
+                                 .title = "Connected",
+                                 .said = "The connection is authorized and ready to be used.",
+                                 .next = "You can close this window.",
+                                 .connection = name_in(b->connection)};
+    if (!done) {
         page.tone = TONE_BAD;
-        page.title = "Not authorized";
-        page.said =
-            "The provider says that access was not allowed. What the connection had before, "
-            "it still has.";
-        page.next = "If that was a mistake, begin to authorize the connection again.";
-    } else {
-        page.tone = TONE_BAD;
-        page.title = reason && !strcmp(reason, "test_failed") ? "Authorized, but it does not work"
-                                                              : "The provider did not accept it";
-        page.said = "The connection could not be made ready.";
-        page.next = "Begin to authorize it again. If this comes again, tell whoever looks after "
-                    "Drawbridge, with the reference.";
+        page.title = failures[i].title;
+        page.said = failures[i].said;
+        page.next = failures[i].next;
+        page.detail = text(data, "message");
     }
-    page.detail = done ? NULL : text(data, "message");
     callback_page_answer(r, &page);
 }
 
@@ -150,10 +174,9 @@ static void on_code(void *arg, json_t *rows, const struct err *err)
 
 /* ---- the state ---- */
 
-static void refuse(struct returning *b, const char *code, const char *detail)
+static void refuse(struct returning *b, const char *why, const char *code, const char *detail)
 {
-    log_warn(&b->r->cx, "callback.refused", KV_STR("why", code), KV_STR("address", b->r->address),
-             KV_STR("connection", b->connection));
+    record_no_callback(b->r, b->connection, why);
     request_refuse(b->r, 400, code, detail, "begin anew: POST …/authorize");
 }
 
@@ -205,25 +228,35 @@ static void ask_again(const struct returning *b)
     request_answer(r, 303, "text/html; charset=utf-8", (struct bytes){(const uint8_t *)"", 0});
 }
 
+/* RFC 9207: what says who it is says the right name; what should say it says it. */
+static bool is_from(const struct returning *b, const json_t *row)
+{
+    const char *issuer = text(row, "issuer");
+    if (!issuer)
+        return true;
+    return b->iss ? !strcmp(issuer, b->iss) : !json_is_true(json_object_get(row, "tells_issuer"));
+}
+
 /* False: answered. */
 static bool holds(struct returning *b, const json_t *row)
 {
-    const char *until = text(row, "until"), *issuer = text(row, "issuer");
+    const char *until = text(row, "until");
     int64_t until_ms = 0;
     bool again = false, timed = until && clock_parse(until, strlen(until), &until_ms);
     if (!row || strcmp(name_in(b->connection), b->r->params[PARAM_CONNECTION_NAME]) != 0 ||
         !json_is_true(json_object_get(row, "open")))
-        refuse(b, "connection.state_unknown", "the state is unknown, or was used already");
+        refuse(b, "state", "connection.state_unknown", "the state is unknown, or was used already");
     else if (!timed || until_ms <= clock_ms(b->r->gateway->clock))
-        refuse(b, "connection.state_expired", "the authorization took too long");
-    else if (is_bound(b, row, &again) && !(issuer && b->iss && strcmp(issuer, b->iss) != 0))
+        refuse(b, "time", "connection.state_expired", "the authorization took too long");
+    else if (!is_from(b, row))
+        refuse(b, "issuer", "connection.issuer", "the issuer is another");
+    else if (is_bound(b, row, &again))
         return true;
     else if (again)
         ask_again(b);
-    else if (is_bound(b, row, &again))
-        refuse(b, "connection.issuer", "the issuer is another");
     else
-        refuse(b, "connection.browser", "the authorization was begun in another browser");
+        refuse(b, "browser", "connection.browser",
+               "the authorization was begun in another browser");
     return false;
 }
 

@@ -122,7 +122,7 @@ static const struct {
 } problems[] = {
     {"connection.state_unknown", "This link does not work",
      "It was used already, or it is none of ours.",
-     "If the connection is not there yet, begin to authorize it again."},
+     "If the connection is not ready yet, begin to authorize it again."},
     {"connection.state_expired", "This link is over",
      "It is good for ten minutes, and these have passed.", "Begin to authorize it again."},
     {"connection.state_stale", "The connection was changed",

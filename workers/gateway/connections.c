@@ -9,11 +9,13 @@
 #include "gateway/secret_row.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/json_value.h"
 #include "core/uuid.h"
 #include "drivers/provider_table.h"
+#include "store/token_hash.h"
 
 enum { WAIT_MS = 30000, LIMIT_DEFAULT = 50 };
 
@@ -219,6 +221,20 @@ static void on_secret(void *arg, json_t *rows, const struct err *err)
     put_next(p);
 }
 
+/* With an Idempotency-Key it is the secret's own: another one makes another command, and so is told
+ * from a repetition. Nobody guesses the secret by it: that takes the pepper. */
+static void secret_id(const struct request *r, const char *kind, const char *value,
+                      uint8_t out[static UUID_BYTES])
+{
+    const struct peppers *peppers = access_peppers(r->gateway->access);
+    uint8_t hmac[TOKEN_HMAC];
+    char salt[2 * TOKEN_HMAC + 32];
+    token_hmac(peppers, peppers_newest(peppers), value, strlen(value), hmac);
+    sodium_bin2hex(salt, 2 * sizeof hmac + 1, hmac, sizeof hmac);
+    snprintf(salt + strlen(salt), sizeof salt - strlen(salt), "/%s", kind);
+    call_id(r, salt, out);
+}
+
 static void put_next(struct putting *p)
 {
     struct request *r = p->r;
@@ -226,7 +242,7 @@ static void put_next(struct putting *p)
         const json_t *value = json_object_get(r->body, secrets[p->next].kind);
         if (!value)
             continue;
-        call_id(r, secrets[p->next].kind, p->id);
+        secret_id(r, secrets[p->next].kind, json_string_value(value), p->id);
         secret_row_add(r, p->id, p->target.id, secrets[p->next].kind, json_string_value(value),
                        on_secret, p);
         wipe(value);

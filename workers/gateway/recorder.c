@@ -115,6 +115,13 @@ void record_no_credential(struct request *r, const char *connection, const char 
     see_credential(r, &s, connection);
 }
 
+void record_no_callback(struct request *r, const char *connection, const char *why)
+{
+    struct sighting s = {.kind = SEEN_NO_CALLBACK, .reason = why};
+    fit(s.connection, sizeof s.connection, connection);
+    see(r, &s);
+}
+
 /* ---- sending ---- */
 
 static void put(json_t *data, const char *key, const char *text)
@@ -139,6 +146,7 @@ static json_t *data_of(const struct recorder *c, const struct tally_row *row)
         [SEEN_NO_DOWNLOAD] = "download.refused",
         [SEEN_CREDENTIAL] = "credential.given",
         [SEEN_NO_CREDENTIAL] = "credential.refused",
+        [SEEN_NO_CALLBACK] = "callback.refused",
     };
     const struct sighting *s = &row->what;
     json_t *data = json_object();

@@ -26,6 +26,8 @@ void record_no_download(struct request *r);
 /* A credential was given away, or not; connection: whose it is, NULL: not known. why: static. */
 void record_credential(struct request *r, const char *connection);
 void record_no_credential(struct request *r, const char *connection, const char *why);
+/* Somebody came back from a provider with what does not fit. why: static. */
+void record_no_callback(struct request *r, const char *connection, const char *why);
 
 /* Told to stop: whether all is told and has arrived. */
 bool recorder_done(const struct recorder *c);

@@ -16,6 +16,7 @@ enum sighting_kind {
     SEEN_NO_DOWNLOAD,
     SEEN_CREDENTIAL,
     SEEN_NO_CREDENTIAL,
+    SEEN_NO_CALLBACK,
     SEEN_KINDS
 };
 

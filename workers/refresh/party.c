@@ -45,6 +45,7 @@ void party_write(const struct oauth_metadata *m, struct buf *out)
     put_url(out, "device", m->device);
     put_url(out, "userinfo", m->userinfo);
     put_str(out, "auth", i < LEN(best) ? client_auth_name(best[i]) : NULL);
+    put_bool(out, "tells_issuer", m->tells_issuer);
     buf_str(out, "}");
 }
 
