@@ -44,21 +44,23 @@ static const char *name_in(const char *connection)
 
 /* What became of it, by the reason that the connection has now; the last: by any other. */
 static const struct {
-    const char *reason, *title, *said, *next;
+    const char *reason;
+    enum callback_tone tone;
+    const char *title, *said, *next;
 } failures[] = {
-    {"denied", "Not authorized",
+    {"denied", TONE_BAD, "Not authorized",
      "The provider says that access was not allowed. What the connection had before, it still has.",
      "If that was a mistake, begin to authorize the connection again."},
-    {"test_failed", "Authorized, but it does not work",
+    {"test_failed", TONE_BAD, "Authorized, but it does not work",
      "The provider gave access, and then did not accept it when it was tried out.",
      "See whether the account has the rights that the connection asks for, then begin again."},
-    {"test_unanswered", "Authorized, but not tried out",
+    {"test_unanswered", TONE_WAIT, "Authorized, but not tried out",
      "The provider gave access, and did not answer when it was tried out.",
      "You can close this window: it is tried again by itself."},
-    {"misconfigured", "The connection is not set up right",
+    {"misconfigured", TONE_BAD, "The connection is not set up right",
      "The provider does not take the request as the connection makes it.",
      "Whoever set it up has to correct it; then begin to authorize it again."},
-    {NULL, "The provider did not accept it", "The connection could not be made ready.",
+    {NULL, TONE_BAD, "The provider did not accept it", "The connection could not be made ready.",
      "Begin to authorize it again. If this comes again, tell whoever looks after Drawbridge, with "
      "the reference."},
 };
@@ -87,7 +89,7 @@ static void on_exchanged(struct request *r, const json_t *data)
                                  .next = "You can close this window.",
                                  .connection = name_in(b->connection)};
     if (!done) {
-        page.tone = TONE_BAD;
+        page.tone = failures[i].tone;
         page.title = failures[i].title;
         page.said = failures[i].said;
         page.next = failures[i].next;
