@@ -102,6 +102,7 @@ class Grants:
     def __init__(self, rotation="strict", grace_s=60, lifetime=3600):
         self.rotation, self.grace_s, self.lifetime = rotation, grace_s, lifetime
         self.pkce = True  # required
+        self.ahead = 0    # seconds that the clients' clocks are ahead of ours
         self.device_interval, self.device_lifetime = 1, 600
         self.lock = threading.RLock()
         self.clients, self.families, self.by_refresh, self.by_access = {}, [], {}, {}
@@ -142,7 +143,7 @@ class Grants:
         claims = assertion(form["client_assertion"], client.key)
         audience = claims.get("aud")
         audience = audience if isinstance(audience, list) else [audience]
-        now = time.time()
+        now = time.time() + self.ahead
         if claims.get("sub") != id or not any(a in (url, url + "/token") for a in audience):
             raise Refused("invalid_client", f"sub {claims.get('sub')}, aud {audience}", 401)
         if not now - 5 < claims.get("exp", 0) < now + 3600:

@@ -2,11 +2,13 @@
 import base64
 import hashlib
 import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
+from harness.certificates import openssl
 from harness.client import read_all
 from harness.connections import Connections
 from harness.provider import Provider
@@ -76,7 +78,7 @@ def test_what_falls_due_is_renewed_by_itself_before_it_ends(connections, provide
     after = (row["renew_at"] - row["last_refresh_at"]).total_seconds()
     assert 3590 <= life <= 3600 and life * 0.8 <= after <= life * 0.85 + 1
     stack.clock_forward(int(life * 790))
-    stays(lambda: connections.row(id)["generation"] == 1, 2.5, "not renewed")
+    stays(lambda: connections.row(id)["generation"] == 1, 1.5, "not renewed")
     stack.clock_forward(int(life * 70))
     assert connections.completed(id, generation=2)["generation"] == 2
     assert provider.active(connections.token(id))
@@ -119,6 +121,65 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(connections, provider):
     connections.do("refresh", id, timeout=30)
     assert connections.row(id)["generation"] == 2 and connections.row(id)["doubt_at"] is None
     assert family(provider, connections, id)["current"] == connections.token(id, "refresh_token")
+
+
+def test_what_fails_for_a_moment_too_often_is_a_dead_letter_and_serves_what_it_has(connections, provider, client, stack):
+    """O-05 O-09: the first try and three more; then a person may look, the connection is completed as before, and is
+    asked again by itself later."""
+    id = connections.make(provider, flow="refresh_token", row="local_silent")
+    connections.completed(id)
+    rule = provider.misbehave("status", code=429)
+    command = client.send(connections.command("refresh", id))
+
+    def ended():
+        stack.clock_forward(1000)
+        return client.has_outcome(command)
+
+    until(ended, 30, "given up", every=0.3)
+    assert client.outcome(command).outcome == "dead" and rule["seen"] == 4
+    row = connections.row(id)
+    assert row["status"] == "completed" and row["generation"] == 1 and row["doubt_at"] is None
+    assert "enough" in row["message"] and provider.active(connections.token(id))
+    provider.behave()
+    stack.clock_forward(61_000)
+    connections.completed(id, generation=2)
+    assert connections.row(id)["message"] is None
+    stack.sql("UPDATE dead_letter SET state = 'discarded' WHERE command_id = %s", command.id)
+
+
+@pytest.mark.parametrize("auth", ["post", "none", "private_key_jwt"])
+def test_a_client_says_who_it_is_as_the_connection_tells(connections, provider, stack, auth, tmp_path):
+    """O-05: in the form, not at all (RFC 6749 §2.1), or by what its key has signed (RFC 7523)."""
+    name, data, public = f"client-{auth}", {"clientAuth": auth}, None
+    id = f"acme/{name}"
+    if auth == "private_key_jwt":
+        key = tmp_path / "key.pem"
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key)
+        openssl("pkey", "-in", key, "-pubout", "-out", tmp_path / "public.pem")
+        public = (tmp_path / "public.pem").read_text()
+        data["privateKeyId"] = connections.secret(id, "private_key", key.read_text())
+    provider.grants.ahead = stack.now() - time.time()
+    provider.client(name, "in the form" if auth == "post" else None, auth, public)
+    connections.make(provider, name=name, client=name, secret="in the form", **data)
+    connections.completed(id)
+    assert provider.active(connections.token(id))
+
+
+def test_an_answer_without_a_refresh_token_leaves_the_one_there_is(connections, provider):
+    """O-08: RFC 6749 §6; a form, and numbers that are texts, are answers, too."""
+    id = connections.make(provider, flow="refresh_token", row="local_silent")
+    connections.completed(id)
+    before = connections.token(id, "refresh_token")
+    provider.misbehave("no_refresh_token", count=1)
+    connections.do("refresh", id)
+    assert connections.token(id, "refresh_token") == before
+    provider.misbehave("form", count=1)
+    connections.do("refresh", id)
+    provider.misbehave("strings", count=1)
+    connections.do("refresh", id)
+    row = connections.row(id)
+    assert row["generation"] == 4 and 3590 < (row["expires_at"] - row["last_refresh_at"]).total_seconds() <= 3600
+    assert connections.token(id, "refresh_token") == family(provider, connections, id)["current"] != before
 
 
 @pytest.mark.limit(120)

@@ -1,10 +1,12 @@
 """The worker killed in each window of a refresh: what ADR 0017 says is left, with the provider's ledger as witness."""
 import contextlib
+import os
+import signal
 
 import pytest
 from harness.connections import Connections
 from harness.provider import Provider
-from harness.wait import until
+from harness.wait import stays, until
 
 
 @pytest.fixture
@@ -19,6 +21,11 @@ def providers():
     """One of each rotation class."""
     with contextlib.ExitStack() as all:
         yield {r: all.enter_context(Provider(rotation=r)) for r in ("none", "grace", "strict")}
+
+
+def passed(stack, window):
+    """Waits until the worker is held up there."""
+    until(lambda: f"failpoint {window} pass 1" in stack.tail("refresh", 3), 30, lambda: stack.tail("refresh"))
 
 
 @contextlib.contextmanager
@@ -136,7 +143,7 @@ def test_killed_before_it_is_claimed_it_is_sent_once_and_after_the_answer_it_is_
 def test_a_worker_that_is_stopped_waits_for_the_answers_it_has_asked_for(connections, providers, stack):
     """O-05: a stop, and a deploy, lose nothing: what was sent is waited for and committed."""
     one = One(connections, providers["strict"], "local_silent")
-    rule = providers["strict"].misbehave("slow", seconds=3, client=one.client, count=1)
+    rule = providers["strict"].misbehave("slow", seconds=2, client=one.client, count=1)
     one.refresh()
     until(lambda: rule["seen"], 20, "asked")
     assert stack.stop("refresh") == 0
@@ -150,7 +157,7 @@ def test_a_worker_that_is_stopped_waits_for_the_answers_it_has_asked_for(connect
 def test_shards_that_another_worker_takes_are_given_back_when_the_answers_are_there(connections, providers, stack):
     """O-05 O-09: a second worker joins while a provider is slow: what was sent is answered and committed first."""
     one = One(connections, providers["strict"], "local_silent")
-    rule = providers["strict"].misbehave("slow", seconds=5, client=one.client, count=1)
+    rule = providers["strict"].misbehave("slow", seconds=4, client=one.client, count=1)
     one.refresh()
     until(lambda: rule["seen"], 20, "asked")
     stack.launch("refresh-2", worker="refresh")
@@ -162,3 +169,60 @@ def test_shards_that_another_worker_takes_are_given_back_when_the_answers_are_th
     finally:
         assert stack.stop("refresh-2", 30) == 0
     stack.wait_ready("refresh")
+
+
+@pytest.mark.limit(120)
+def test_a_grace_that_ends_while_the_question_waits_is_not_relied_upon(connections, providers, stack):
+    """O-05 O-09: decided in time, sent too late: the provider is asked about the token first."""
+    one = One(connections, providers["grace"], "local_grace")
+    one.hang(done=False)
+    stack.kill("refresh")
+    with stack.different("refresh", {"DRAWBRIDGE_FAILPOINT": "effect-intended:1=sleep-2000"}):
+        passed(stack, "effect-intended")
+        stack.clock_forward(60_000)
+        until(lambda: connections.row(one.id)["intent_sent_at"] is None, 20, "unclaimed")
+        stack.clock_forward(40_000)
+        one.is_renewed()
+    after = [e["endpoint"] for e in providers["grace"].ledger("asked", client=one.client)
+             if e["token"] == one.first]
+    assert after == ["token", "introspect", "token"]
+
+
+@pytest.mark.limit(120)
+def test_a_claim_that_another_worker_takes_back_is_taken(connections, providers, stack):
+    """O-09: whoever lost its shard in the moment of its claim sends nothing, and we do."""
+    one = One(connections, providers["strict"], "local_silent")
+    with stack.different("refresh", {"DRAWBRIDGE_FAILPOINT": "effect-intended:1=sleep-1500"}):
+        one.refresh()
+        passed(stack, "effect-intended")
+        stack.sql("UPDATE connection SET intent_sent_at = now() WHERE id = %s", one.id)
+        until(lambda: stack.workers["refresh"].ready(), 20, "awake")
+        stays(lambda: one.sent() == 0, 0.5, "nothing is sent")
+        stack.sql("UPDATE connection SET intent_sent_at = NULL WHERE id = %s", one.id)
+        one.is_renewed()
+        assert one.sent() == 1
+
+
+@pytest.mark.limit(180)
+def test_the_late_answer_of_a_worker_that_lost_its_shard_changes_nothing(connections, providers, stack):
+    """O-08 O-09: frozen with a question under way, thawed when another worker has given it up: what it is told then
+    is nobody's token, and nothing is sent twice."""
+    one = One(connections, providers["strict"], "local_silent")
+    rule = providers["strict"].misbehave("slow", seconds=1, client=one.client, count=1)
+    one.refresh()
+    until(lambda: rule["seen"], 20, "asked")
+    frozen = stack.workers["refresh"]
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        stack.launch("refresh-2", worker="refresh")
+        one.is_given_up()
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    before = connections.row(one.id)
+    stack.wait_ready("refresh", 60)
+    assert stack.stop("refresh-2", 30) == 0
+    stack.wait_ready("refresh", 60)
+    row = connections.row(one.id)
+    assert one.sent() == 1 and one.family()["state"] == "live"
+    assert (row["generation"], row["access_token"], row["refresh_token"]) == (
+        1, before["access_token"], before["refresh_token"])
