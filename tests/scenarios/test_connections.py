@@ -329,6 +329,7 @@ def test_a_token_url_of_another_server_is_not_shown_the_secret(connections, prov
         connections.completed(id, generation=2)
         assert other.active(connections.token(id))
         assert {e["outcome"] for e in other.ledger("asked", endpoint="token")} == {"done"}
+        connections.do("delete", id)
 
 
 def test_an_issuer_is_asked_for_its_endpoints(connections, provider):

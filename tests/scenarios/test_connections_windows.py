@@ -9,6 +9,9 @@ from harness.provider import Provider
 from harness.wait import stays, until
 
 
+PASSING = {"DRAWBRIDGE_INSTANCE_ID": ""}  # one that leaves its shards at once when it is stopped
+
+
 @pytest.fixture
 def connections(stack, client, providers):  # deleted while they still are there
     all = Connections(stack, client)
@@ -160,7 +163,7 @@ def test_shards_that_another_worker_takes_are_given_back_when_the_answers_are_th
     rule = providers["strict"].misbehave("slow", seconds=4, client=one.client, count=1)
     one.refresh()
     until(lambda: rule["seen"], 20, "asked")
-    stack.launch("refresh-2", worker="refresh")
+    stack.launch("refresh-2", worker="refresh", env=PASSING)
     try:
         one.is_renewed()
         assert one.sent() == 1 and "doubted" not in connections.said(one.id)
@@ -214,7 +217,7 @@ def test_the_late_answer_of_a_worker_that_lost_its_shard_changes_nothing(connect
     frozen = stack.workers["refresh"]
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
-        stack.launch("refresh-2", worker="refresh")
+        stack.launch("refresh-2", worker="refresh", env=PASSING)
         one.is_given_up()
     finally:
         os.kill(frozen.pid, signal.SIGCONT)
