@@ -3,7 +3,6 @@
 #include "connection_advice.h"
 #include "connection_command.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,8 +10,7 @@
 #include "drivers/provider_table.h"
 
 #include "confirm.h"
-
-enum { LIST_LIMIT = 50 };
+#include "page.h"
 
 /* ---- show ---- */
 
@@ -111,15 +109,10 @@ static const struct column list_columns[] = {
 
 static void list_people(struct cli *cli, const json_t *doc)
 {
-    const json_t *rows = json_object_get(doc, "connections"),
-                 *cursor = json_object_get(doc, "cursor");
+    const json_t *rows = json_object_get(doc, "connections");
     if (json_array_size(rows))
         out_table_leaving(&cli->out, rows, list_columns, "status_message last_refresh_at");
-    out_line(&cli->out, STYLE_DIM, "%zu connections", json_array_size(rows));
-    if (json_is_string(cursor)) {
-        auto_free char *next = text_clean(json_string_value(cursor), 0);
-        out_line(&cli->out, STYLE_DIM, "Next page: --cursor %s", next ? next : "");
-    }
+    page_people(&cli->out, doc, "connections");
 }
 
 static int run_list(struct cli *cli)
@@ -127,7 +120,7 @@ static int run_list(struct cli *cli)
     const struct line *l = &cli->line;
     struct err err = {0};
     char limit[24];
-    snprintf(limit, sizeof limit, "%lld", (long long)line_int(l, "limit", LIST_LIMIT));
+    page_limit(l, limit);
     auto_db struct db *db = db_open(cli, &err);
     json_t *rows = db ? db_rows(db, SQL_CONNECTION_LIST,
                                 DB_PARAMS(line_text(l, "org"),
@@ -135,14 +128,8 @@ static int run_list(struct cli *cli)
                                           line_text(l, "cursor")),
                                 &err)
                       : NULL;
-    if (!rows)
-        return cli_fail(cli, &err);
-    size_t n = json_array_size(rows);
-    bool more = n == (size_t)line_int(l, "limit", LIST_LIMIT);
-    json_t *last = json_object_get(json_array_get(rows, n - (n > 0)), "connection_id");
-    json_t *cursor = more ? json_incref(last) : json_null();
-    return cli_done(cli, json_pack("{s:o, s:o}", "connections", rows, "cursor", cursor),
-                    list_people);
+    return rows ? cli_done(cli, page_json(l, "connections", rows, "connection_id"), list_people)
+                : cli_fail(cli, &err);
 }
 
 /* ---- test, refresh ---- */
@@ -290,8 +277,8 @@ static int run_providers(struct cli *cli)
 static const struct option list_options[] = {
     {"org", "ORG", "only this organisation's", OPT_TEXT, 0, 0, false},
     {"include-global", NULL, "and those of GLOBAL", OPT_FLAG, 0, 0, false},
-    {"limit", "N", "rows on a page (50)", OPT_INT, 1, 1000, false},
-    {"cursor", "CURSOR", "where the last page ended", OPT_TEXT, 0, 0, false},
+    OPTION_LIMIT,
+    OPTION_CURSOR,
     {0},
 };
 static const struct option show_options[] = {OPTION_ORG, {0}};
