@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -397,23 +396,12 @@ static void begin_anew(struct connection *c, bool had_tokens, int64_t now_ms)
                         "its configuration was changed: it has to be authorized anew");
 }
 
-/* Host and port alike. */
-static bool same_server(const char *a, const char *b)
-{
-    size_t n, m;
-    const char *x = url_host(a, &n), *y = url_host(b, &m);
-    if (!x || !y)
-        return !x && !y && !strcmp(a, b);
-    n = strcspn(x, "/?#\\");
-    return n == strcspn(y, "/?#\\") && !strncasecmp(x, y, n);
-}
-
 /* Another server would be shown the secrets that there are. Where an issuer's metadata leads, they
  * are shown, too. */
 static bool moves(const struct connection *c, const struct connection_put *p)
 {
-    bool token = p->token_url && !same_server(p->token_url, c->token_url);
-    bool issuer = p->issuer && !same_server(p->issuer, c->issuer ? c->issuer : c->token_url);
+    bool token = p->token_url && !url_same_server(p->token_url, c->token_url);
+    bool issuer = p->issuer && !url_same_server(p->issuer, c->issuer ? c->issuer : c->token_url);
     return token || issuer;
 }
 

@@ -85,6 +85,16 @@ const char *url_host(const char *url, size_t *out_n)
     return host;
 }
 
+bool url_same_server(const char *a, const char *b)
+{
+    size_t n, m;
+    const char *x = url_host(a, &n), *y = url_host(b, &m);
+    if (!x || !y)
+        return !x && !y && !strcmp(a, b);
+    n = strcspn(x, "/?#\\");
+    return n == strcspn(y, "/?#\\") && same(x, y, n);
+}
+
 static bool ends_with(const char *host, size_t n, const char *suffix)
 {
     size_t m = strlen(suffix);

@@ -64,6 +64,8 @@ bool rotation_parse(const char *name, enum rotation *out);
 /* The host within an absolute https URL: where it begins and how long it is; NULL: it is none, or
  * has a user, or no host. */
 const char *url_host(const char *url, size_t *out_n);
+/* Host and port are alike, in any case; what is no such URL is alike when it is the same text. */
+bool url_same_server(const char *a, const char *b);
 /* Whether one of the provider's suffixes ends the host, on the boundary of a label. */
 bool provider_has_host(const struct provider *p, const char *host, size_t n);
 /* The row with the longest suffix for the token URL's host, or else for the authorization URL's
