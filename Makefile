@@ -136,16 +136,20 @@ prop: $(call tests_of,prop) ## property tests
 flow: $(call tests_of,flow) $(TOOLS)
 flow scenarios: all
 	@BUILD=$(BUILD) tests/run-pytest tests/$@ $(ARGS)
+MUTANT = BUILD=$(BUILD) MUTANT_CC='$(CC) $(CPPFLAGS) $(C_FLAGS)' MUTANT_LD='$(CC) $(C_FLAGS) $(LD_FLAGS)' \
+  MUTANT_LIBS='$(LIBS) $(PKG_LIBS)'
+chaos-connections: all
+	@$(MUTANT) tests/chaos/refresh-storm $(ARGS)
 chaos-mutants chaos-mutants-sample: all
-	@BUILD=$(BUILD) MUTANT_CC='$(CC) $(CPPFLAGS) $(C_FLAGS)' MUTANT_LD='$(CC) $(C_FLAGS) $(LD_FLAGS)' \
-	  MUTANT_LIBS='$(LIBS) $(PKG_LIBS)' tests/chaos/mutants/run $(if $(findstring sample,$@),--sample 3) $(ARGS)
+	@$(MUTANT) tests/chaos/mutants/run $(if $(findstring sample,$@),--sample 3) $(ARGS)
 else
-unit prop flow scenarios chaos-mutants chaos-mutants-sample:
+unit prop flow scenarios chaos-mutants chaos-mutants-sample chaos-connections:
 	$(Q)$(MAKE) TESTABLE=1 BUILD=$(BUILD)/testable $@
 endif
 sweep-short chaos-sweep: all
 	@BUILD=$(BUILD) tests/chaos/sweep $(if $(findstring short,$@),--short) $(ARGS)
 chaos-sweep: ## release workers killed at every (command, system call, N); ARGS=--only=user.put
+chaos-connections: ## connections at a strict provider, workers killed for five minutes; ARGS=--naive loses families
 chaos-mutants: ## broken builds of the engine, each of which the fault script must give away
 mutants: ## broken copies of the domain and of the retry machinery, each of which the histories must notice
 	@tests/prop/mutants
@@ -301,6 +305,6 @@ bench-programs: $(BENCHES)
 FORCE:
 .PHONY: help all demo up down logs test build-release build-testable build-clang hardening generators layering unit prop \
   flow scenarios san-unit fuzz fuzz-short fuzz-run chaos chaos-short requirements bench bench-check coverage test-bare tidy \
-  chaos-mutants chaos-mutants-sample chaos-sweep sweep-short \
+  chaos-mutants chaos-mutants-sample chaos-connections chaos-sweep sweep-short \
   format hooks install clean test-programs bench-programs FORCE
 -include $(shell [ -d $(BUILD) ] && find $(BUILD)/workers $(BUILD)/producer-cli $(BUILD)/credentials $(BUILD)/tests -name '*.d' 2>/dev/null)
