@@ -53,7 +53,8 @@ class Client(ClientMixin):
 
 class Token(TokenMixin):
     def __init__(self, fields, client, user):
-        self.fields, self.client, self.user, self.at, self.revoked = fields, client, user, time.time(), False
+        self.fields, self.client, self.user, self.at = fields, client, user, time.time()
+        self.revoked = self.used = False  # used: the refresh token, while the access token goes on
 
     def check_client(self, client):
         return self.client is client
@@ -100,7 +101,8 @@ class Memory:
     def find(self, token, hint=None):
         kinds = [hint] if hint in ("access_token", "refresh_token") else ["access_token", "refresh_token"]
         with self.lock:
-            return next((t for t in self.tokens for k in kinds if t.fields.get(k) == token), None)
+            return next((t for t in self.tokens for k in kinds if t.fields.get(k) == token and
+                         not (k == "refresh_token" and t.used)), None)
 
     def save(self, fields, asked):
         with self.lock:
@@ -139,7 +141,7 @@ def refresh_grant(memory):
             return token.user
 
         def revoke_old_credential(self, token):
-            token.revoked = True
+            token.used = True
     return RefreshGrant
 
 
