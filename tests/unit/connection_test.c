@@ -724,6 +724,22 @@ static void a_connection_in_use_goes_only_when_that_is_meant(void **state_)
         assert_true(c.drop[k]);
 }
 
+/* O-11: nor does the secret that a change brought a moment before. */
+static void an_end_in_the_batch_of_a_change_leaves_no_secret(void **state_)
+{
+    struct connection_put cmd = code_flow;
+    cmd.secret[SECRET_CLIENT] = "brought";
+    put(cmd);
+    done(EVENT_CONNECTION_CHANGED);
+    exchange("code");
+    asks(ASK_EXCHANGE);
+    connection_delete(world(), &(struct connection_delete){.by = "ops"}, &plan);
+    done(EVENT_CONNECTION_DELETED);
+    for (int k = 0; k < CONNECTION_SECRETS; k++)
+        assert_true(c.drop[k] && !c.take[k]);
+    assert_null(c.take_state);
+}
+
 /* O-11 O-08 */
 static void one_that_is_made_again_goes_on_counting(void **state_)
 {
@@ -849,6 +865,7 @@ int main(void)
         STORY(a_person_at_another_device_is_waited_for),
         STORY(a_device_code_that_nobody_enters_is_over),
         STORY(a_connection_in_use_goes_only_when_that_is_meant),
+        STORY(an_end_in_the_batch_of_a_change_leaves_no_secret),
         STORY(one_that_is_made_again_goes_on_counting),
         STORY(a_command_is_called_off_while_nothing_was_sent),
         STORY(a_workflow_is_known_from_its_first_dependency_and_runs_unless_disabled),

@@ -504,7 +504,8 @@ void connection_remove(struct connection_world *w, struct connection *c, struct 
                          w->end ? w->end->by : NULL, w->now_ms);
     drop_tokens(c);
     for (int k = 0; k < CONNECTION_SECRETS; k++)
-        c->drop[k] = true;
+        forget_secret(c, (enum connection_secret_kind)k);
+    c->take_state = NULL;
     c->config_version++;
     c->deleting = false;
     c->deleted_ms = w->now_ms;
