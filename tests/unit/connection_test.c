@@ -333,7 +333,19 @@ static void an_answer_without_a_refresh_token_keeps_the_old_one(void **state_)
     refused(REFUSAL_CONNECTION_MOVED);
 }
 
-/* O-09 */
+/* O-03: or it would go on as the person who authorized it before. */
+static void a_new_grant_without_a_refresh_token_ends_the_old_one(void **state_)
+{
+    complete();
+    assert_true(c.has_refresh);
+    authorize();
+    state.open = true;
+    exchange("another");
+    asks(ASK_EXCHANGE);
+    tokens(NULL);
+    assert_true(!c.has_refresh && c.refresh_gone && c.drop[SECRET_REFRESH]);
+}
+
 /* O-02: another server is never shown the secret that there is. */
 static void a_url_of_another_server_needs_its_own_secret(void **state_)
 {
@@ -425,6 +437,7 @@ static void a_brought_token_does_not_outlive_a_change_of_the_same_batch(void **s
     assert_true(c.drop[SECRET_REFRESH]);
 }
 
+/* O-09 */
 static void a_refused_refresh_fails_it_with_the_providers_words(void **state_)
 {
     complete();
@@ -847,6 +860,7 @@ int main(void)
         STORY(a_code_is_tried_again_only_when_nobody_has_heard_it),
         STORY(an_authorization_that_nobody_finishes_is_over),
         STORY(an_answer_without_a_refresh_token_keeps_the_old_one),
+        STORY(a_new_grant_without_a_refresh_token_ends_the_old_one),
         STORY(a_url_of_another_server_needs_its_own_secret),
         STORY(at_another_server_only_what_came_with_its_url_is_a_secret),
         STORY(a_change_at_the_same_server_keeps_the_secret),

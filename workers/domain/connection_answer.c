@@ -13,7 +13,7 @@
 static void take_tokens(struct connection_world *w, struct connection *c,
                         const struct connection_answer *a)
 {
-    bool used_up = c->intent.ask != ASK_REFRESH && (c->doubt_ms || c->reconnect);
+    bool another = c->intent.ask != ASK_REFRESH;
     c->generation++;
     c->has_access = true;
     c->access = a->access;
@@ -21,7 +21,7 @@ static void take_tokens(struct connection_world *w, struct connection *c,
         c->has_refresh = true;
         c->refresh = a->refresh;
         c->drop[SECRET_REFRESH] = true;
-    } else if (used_up) { /* the one that was in doubt is of no use beside a new grant */
+    } else if (another) { /* the old one is of a grant that this one replaces, maybe a person's */
         c->has_refresh = false;
         c->refresh_gone = true;
         c->drop[SECRET_REFRESH] = true;
