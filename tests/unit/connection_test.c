@@ -783,6 +783,28 @@ static void a_command_is_called_off_while_nothing_was_sent(void **state_)
     assert_non_null(c.intent.id);
 }
 
+/* O-08: behind a breaker, say; the scan would come half an hour after it was ordered. */
+static void a_renewal_whose_command_expired_unsent_is_due_again_soon(void **state_)
+{
+    complete();
+    w.now_ms = c.due_ms;
+    connection_due(world(), &plan);
+    refresh(-1);
+    assert_int_equal(c.intent.ask, ASK_REFRESH);
+    w.now_ms += 600000;
+    connection_expired(world(), &plan);
+    assert_int_equal(plan.kind, PLAN_NONE);
+    assert_true(!c.intent.id && !c.doubt_ms);
+    assert_int_equal(c.due_ms, w.now_ms + CONNECTION_AGAIN_MS);
+    w.now_ms = c.due_ms;
+    connection_due(world(), &plan);
+    assert_string_equal(plan.commands[0].type, "connection.refresh");
+    refresh(-1);
+    asks(ASK_REFRESH);
+    connection_expired(world(), &plan); /* it was sent: its answer, or doubt, is the next one's */
+    assert_true(plan.kind == PLAN_NONE && c.intent.id);
+}
+
 /* O-10 O-12 */
 static void a_workflow_is_known_from_its_first_dependency_and_runs_unless_disabled(void **state_)
 {
@@ -882,6 +904,7 @@ int main(void)
         STORY(an_end_in_the_batch_of_a_change_leaves_no_secret),
         STORY(one_that_is_made_again_goes_on_counting),
         STORY(a_command_is_called_off_while_nothing_was_sent),
+        STORY(a_renewal_whose_command_expired_unsent_is_due_again_soon),
         STORY(a_workflow_is_known_from_its_first_dependency_and_runs_unless_disabled),
         STORY(names_are_read_as_they_are_written),
     };

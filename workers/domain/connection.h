@@ -161,6 +161,7 @@ struct oauth_state {
 #define CONNECTION_SETTLE_MS 30000    /* what was sent is through by then, or never will be */
 #define CONNECTION_ASSUMED_MS 3600000 /* life of an access token that nobody tells */
 #define CONNECTION_RETEST_MS 60000
+#define CONNECTION_AGAIN_MS 60000 /* until a renewal that its command could not make is due again */
 
 struct connection_delete {
     bool confirm; /* also with dependants */
@@ -268,6 +269,10 @@ bool connection_resume(struct connection_world *w, struct plan *plan);
 /* The command is called off while it waits. What was not sent is not sent any more: PLAN_CANCELLED.
  * PLAN_NONE where that is too late. */
 void connection_called_off(struct connection_world *w, struct plan *plan);
+
+/* The command's deadline passed while it waited, behind a breaker perhaps, and it dies: PLAN_NONE.
+ * A renewal that was not sent is given up, and due again soon: the access token goes on ending. */
+void connection_expired(struct connection_world *w, struct plan *plan);
 
 /* From the row when due_ms has passed: the end of an authorization or of the access token is said;
  * what is to be renewed or tested is ordered as a command (PLAN_NONE, and the row has changed). */

@@ -266,6 +266,21 @@ void connection_called_off(struct connection_world *w, struct plan *plan)
     plan_event_add(plan, EVENT_COMMAND_CANCELLED)->ends = END_CANCELLED;
 }
 
+void connection_expired(struct connection_world *w, struct plan *plan)
+{
+    struct connection *c = w->connection;
+    plan_clear(plan);
+    if (!is_own(w, c) || c->deleting)
+        return;
+    enum ask_kind ask = c->intent.ask;
+    bool unsent = !c->intent.sent_ms || ask == ASK_INTROSPECT;
+    if (!unsent || (ask != ASK_REFRESH && ask != ASK_CLIENT_CREDENTIALS && ask != ASK_INTROSPECT))
+        return;
+    c->intent = (struct connection_intent){0};
+    c->renew_ms = w->now_ms + CONNECTION_AGAIN_MS;
+    connection_touch(c, w->now_ms);
+}
+
 bool connection_resume(struct connection_world *w, struct plan *plan)
 {
     struct connection *c = w->connection;

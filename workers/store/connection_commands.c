@@ -221,8 +221,10 @@ static void decide(struct connection_world *w, const struct item *it, struct pla
     plan_clear(plan);
     if (it->call == CALL_CANCELLED)
         connection_called_off(w, plan);
+    else if (it->call == CALL_EXPIRED)
+        connection_expired(w, plan);
     else if (it->call)
-        return; /* too late: it dies, and its intent is the next command's to look at */
+        return;
     else if (it->kind == ITEM_OUTCOME)
         answered(w, it, plan);
     else if (it->kind == ITEM_DUE)
