@@ -688,6 +688,29 @@ static void a_person_at_another_device_is_waited_for(void **state_)
     assert_true(c.device_gone && !c.user_code);
 }
 
+/* O-13 O-08: its refresh waits in the lane behind the person. */
+static void what_is_served_is_renewed_before_a_person_at_another_device_is_done(void **state_)
+{
+    const struct connection_authorize device = {.device = true};
+    complete();
+    w.now_ms = c.expires_ms - 600000;
+    connection_authorize(world(), &device, &plan);
+    asks(ASK_DEVICE);
+    answer((struct connection_answer){.kind = ANSWER_DEVICE,
+                                      .device = sealed_text("device"),
+                                      .user_code = "A",
+                                      .until_ms = w.now_ms + HOUR,
+                                      .poll_ms = 5000});
+    assert_int_equal(plan.kind, PLAN_POLL);
+    assert_int_equal(c.waiting_until_ms, c.expires_ms - 120000);
+    w.now_ms = c.waiting_until_ms;
+    connection_authorize(world(), &device, &plan);
+    done(EVENT_CONNECTION_CHANGED);
+    assert_true(connection_ready(&c, w.now_ms, NULL) && connection_renewable(&c));
+    refresh(-1);
+    asks(ASK_REFRESH);
+}
+
 /* O-13 */
 static void a_device_code_that_nobody_enters_is_over(void **state_)
 {
@@ -899,6 +922,7 @@ int main(void)
         STORY(a_test_without_an_answer_is_made_again_by_itself),
         STORY(what_is_misconfigured_is_asked_now_and_then),
         STORY(a_person_at_another_device_is_waited_for),
+        STORY(what_is_served_is_renewed_before_a_person_at_another_device_is_done),
         STORY(a_device_code_that_nobody_enters_is_over),
         STORY(a_connection_in_use_goes_only_when_that_is_meant),
         STORY(an_end_in_the_batch_of_a_change_leaves_no_secret),

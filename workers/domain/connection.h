@@ -161,7 +161,8 @@ struct oauth_state {
 #define CONNECTION_SETTLE_MS 30000    /* what was sent is through by then, or never will be */
 #define CONNECTION_ASSUMED_MS 3600000 /* life of an access token that nobody tells */
 #define CONNECTION_RETEST_MS 60000
-#define CONNECTION_AGAIN_MS 60000 /* until a renewal that its command could not make is due again */
+#define CONNECTION_AGAIN_MS 60000 /* until a renewal that its command could not make is due again  \
+                                   */
 
 struct connection_delete {
     bool confirm; /* also with dependants */
@@ -232,7 +233,8 @@ struct connection_authorize {
 
 /* EVENT_CONNECTION_WAITING. 400 for flows that ask nobody. The state's row is there already. With a
  * device the command lasts until the person is done (PLAN_POLL): call it again when it comes back
- * and connection_resume knows nothing of it. */
+ * and connection_resume knows nothing of it. The person has as long as the code is good, and no
+ * longer than until what is being served has to be renewed. */
 void connection_authorize(struct connection_world *w, const struct connection_authorize *cmd,
                           struct plan *plan);
 
