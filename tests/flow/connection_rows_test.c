@@ -357,6 +357,58 @@ static void tokens_are_kept_sealed_and_the_code_is_forgotten(void **state)
     assert_string_equal(t.verifier, "");
 }
 
+static void begin_twice(const char *id, const char *const states[static 2])
+{
+    for (int i = 0; i < 2; i++) {
+        char sql[512];
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO oauth_state (id, digest, connection, config_version, requester,"
+                 " verifier, redirect_uri, created_at, until) VALUES ('%s', sha256('%s'), '%s', 1,"
+                 " 'ada', 'verifier %d', 'https://example.net/c', now(), to_timestamp(%lld))",
+                 states[i], states[i], id, i, (long long)(NOW / 1000 + 60));
+        pg_command(t.pg, sql);
+    }
+    pg_command(t.pg, "INSERT INTO connection_secret VALUES ('" SECRET
+                     "', 'rows/twice', 'code', 'code', now(), 'new')");
+    sync_now("");
+}
+
+/* O-03 O-04: a person says no and then yes, and both callbacks come in one batch. */
+static void two_callbacks_of_a_batch_use_up_both_states(void **state)
+{
+    static const char *const states[] = {"00000000-0000-0000-0000-00000000000a",
+                                         "00000000-0000-0000-0000-00000000000b"};
+    const char *id = "rows/twice";
+    make(id);
+    begin_twice(id, states);
+    struct working_set *ws = fresh_set();
+    struct connection_row *row = want_connection(ws, id);
+    want_brought(ws, SECRET, id);
+    for (int i = 0; i < 2; i++)
+        want_state(ws, states[i]);
+    load(ws, false);
+    for (int i = 0; i < 2; i++) {
+        struct connection_world w = world(row, INTENT);
+        w.state = working_set_state(ws, states[i]);
+        struct plan plan;
+        connection_exchange(
+            &w, &(struct connection_exchange){.state = states[i], .code = i ? SECRET : NULL},
+            &plan);
+        assert_int_equal(plan.kind, i ? PLAN_EFFECT : PLAN_DONE);
+        connection_row_decided(ws, row);
+    }
+    commit(ws, "");
+    claim(id);
+    assert_string_equal(t.verifier, "verifier 1");
+    ws = fresh_set();
+    for (int i = 0; i < 2; i++)
+        want_state(ws, states[i]);
+    (void)want_connection(ws, id);
+    load(ws, false);
+    for (int i = 0; i < 2; i++)
+        assert_false(working_set_state(ws, states[i]) && working_set_state(ws, states[i])->open);
+}
+
 static void depend(struct working_set *ws, const char *workflow, const char *connection)
 {
     struct workflow_row *row = workflow_row_get(ws, workflow);
@@ -484,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_was_written_is_read_as_it_was),
         cmocka_unit_test(a_code_and_its_state_are_taken_and_come_with_the_claim),
         cmocka_unit_test(tokens_are_kept_sealed_and_the_code_is_forgotten),
+        cmocka_unit_test(two_callbacks_of_a_batch_use_up_both_states),
         cmocka_unit_test(a_connections_end_disables_whoever_depends_on_it),
         cmocka_unit_test(an_end_and_a_dependency_that_miss_each_other_are_decided_again),
         cmocka_unit_test(an_end_in_the_batch_of_a_dependency_has_the_last_word),

@@ -95,8 +95,11 @@ void connection_row_decided(struct working_set *ws, struct connection_row *row)
             n->there = false;
     }
     struct named_row *state = named(ws->states, c->take_state);
-    if (state)
+    if (state && state->state.open) {
         state->state.open = false;
+        state->used = true;
+        state->intent = c->intent.id;
+    }
     if (row->dirty && c->deleted_ms)
         forget_dependants(ws, row);
 }
@@ -262,11 +265,6 @@ static bool is_dirty(const struct connection_row *row)
     return row->dirty;
 }
 
-static bool uses_state(const struct connection_row *row)
-{
-    return row->dirty && row->connection.take_state;
-}
-
 static bool drops_states(const struct connection_row *row)
 {
     return row->dirty && row->connection.drop[SECRET_CODE];
@@ -425,23 +423,46 @@ static void write_secrets(struct working_set *ws)
     pg_query(batch_pg(ws->b), SQL_CONNECTION_SECRET_TAKE, a, NULL, NULL);
 }
 
+/* The last that its connection used: a call may want its verifier. */
+static bool is_last(struct working_set *ws, const struct named_row *n)
+{
+    const struct connection_row *row = connection_row_get(ws, n->state.connection);
+    return row && row->connection.take_state && !strcmp(row->connection.take_state, n->id);
+}
+
+/* The states that this batch used: each connection's last, or those before it. */
+static void take_states(struct working_set *ws, bool last)
+{
+    struct args *a = batch_args(ws->b);
+    size_t used = 0;
+    for (int column = 0; column < 3; column++) {
+        used = 0;
+        args_array(a, OID_TEXT);
+        for (size_t i = 0; i < table_count(ws->states); i++) {
+            const struct named_row *n = table_at(ws->states, i)->value;
+            if (!n->used || is_last(ws, n) != last)
+                continue;
+            item_text(a, column == 0 ? n->id : column == 1 ? n->state.connection : n->intent);
+            used++;
+        }
+        args_array_end(a);
+    }
+    args_time(a, batch_now_ms(ws->b));
+    args_int8(a, (int64_t)used);
+    if (used)
+        pg_query(batch_pg(ws->b), SQL_OAUTH_STATE_TAKE, a, NULL, NULL);
+}
+
+/* Of the used states of a connection only the last stays: its claim finds one verifier. */
 static void write_states(struct working_set *ws)
 {
-    size_t used = count_rows(ws, uses_state);
+    take_states(ws, false);
     if (count_rows(ws, drops_states)) {
         struct args *a = batch_args(ws->b);
         CONNECTION_COLUMN(a, drops_states, OID_TEXT, item_text(a, c->id));
         pg_query(batch_pg(ws->b), SQL_OAUTH_STATE_DROP, a, NULL, NULL);
     }
-    if (!used)
-        return;
-    struct args *a = batch_args(ws->b);
-    CONNECTION_COLUMN(a, uses_state, OID_TEXT, item_text(a, c->take_state));
-    CONNECTION_COLUMN(a, uses_state, OID_TEXT, item_text(a, c->id));
-    CONNECTION_COLUMN(a, uses_state, OID_TEXT, item_text(a, c->intent.id));
-    args_time(a, batch_now_ms(ws->b));
-    args_int8(a, (int64_t)used);
-    pg_query(batch_pg(ws->b), SQL_OAUTH_STATE_TAKE, a, NULL, NULL);
+    take_states(ws, true);
 }
 
 void connection_rows_commit(struct working_set *ws)

@@ -92,6 +92,8 @@ struct named_row {
     const char *id, *connection;
     bool there; /* a secret: it waits to be taken */
     struct oauth_state state;
+    bool used;          /* a state: a decision of this batch has used it up … */
+    const char *intent; /* … for this; NULL: the provider sent an error */
 };
 
 struct working_set {
