@@ -437,7 +437,7 @@ static void a_test_call_tells_whether_a_token_works(void **state)
     struct oauth_fault f = {0};
     char scopes[OAUTH_SCOPES];
     struct http_answer a = answer(200, "{\"login\":\"x\"}");
-    strcpy(a.wanted[0], "repo, gist");
+    strcpy(a.wanted[OAUTH_HEADER_SCOPES], "repo, gist");
     assert_true(oauth_read_test(&github, &github.provider->test, &a, scopes, &f));
     assert_string_equal(scopes, "repo gist");
     a = answer(200, "{\"ok\":true,\"user\":\"x\"}");
@@ -452,6 +452,28 @@ static void a_test_call_tells_whether_a_token_works(void **state)
     assert_false(oauth_read_test(&google, &google.provider->test, &a, scopes, &f));
     assert_int_equal(f.error, OAUTH_INVALID_TOKEN);
     assert_string_equal(f.word, "UNAUTHENTICATED");
+}
+
+/* O-06: GitHub's primary limit has no Retry-After; the token is good. */
+static void a_test_call_beyond_the_limit_says_nothing_about_the_token(void **state)
+{
+    struct oauth_asked github = asked("github");
+    struct oauth_fault f = {0};
+    char scopes[OAUTH_SCOPES];
+    struct http_answer a = answer(403, "{\"message\":\"API rate limit exceeded\"}");
+    strcpy(a.wanted[OAUTH_HEADER_LEFT], "17");
+    assert_false(oauth_read_test(&github, &github.provider->test, &a, scopes, &f));
+    assert_int_equal(f.error, OAUTH_REFUSED);
+    strcpy(a.wanted[OAUTH_HEADER_LEFT], "0");
+    assert_false(oauth_read_test(&github, &github.provider->test, &a, scopes, &f));
+    assert_int_equal(f.error, OAUTH_THROTTLED);
+    assert_int_equal(f.retry_after_ms, -1);
+    snprintf(a.wanted[OAUTH_HEADER_RESET], HTTP_HEADER_MAX, "%lld", (long long)NOW / 1000 + 90);
+    assert_false(oauth_read_test(&github, &github.provider->test, &a, scopes, &f));
+    assert_int_equal(f.retry_after_ms, ((long long)NOW / 1000 + 90) * 1000 - NOW);
+    strcpy(a.wanted[OAUTH_HEADER_RESET], "1"); /* long ago */
+    assert_false(oauth_read_test(&github, &github.provider->test, &a, scopes, &f));
+    assert_int_equal(f.retry_after_ms, -1);
 }
 
 #define DOCUMENT(issuer, more)                                                                     \
@@ -531,6 +553,7 @@ int main(void)
         cmocka_unit_test(an_introspection_says_whether_a_token_is_active),
         cmocka_unit_test(a_device_gets_its_codes),
         cmocka_unit_test(a_test_call_tells_whether_a_token_works),
+        cmocka_unit_test(a_test_call_beyond_the_limit_says_nothing_about_the_token),
         cmocka_unit_test(metadata_must_be_the_issuers_own),
         cmocka_unit_test(a_body_is_wiped_when_it_is_let_go),
     };

@@ -2,6 +2,7 @@
 #include "drivers/oauth_request.h"
 
 #include "core/json_value.h"
+#include "drivers/oauth_answer.h"
 #include "drivers/oauth_assertion.h"
 #include "drivers/provider_table.h"
 
@@ -285,7 +286,7 @@ static void the_test_call_shows_the_token(void **state)
     assert_true(oauth_call_make_test(p, &p->test, &v, &c, NULL));
     assert_string_equal(c.http.method, "GET");
     assert_string_equal(c.http.url, "https://api.github.com/user");
-    assert_string_equal(c.http.wanted[0], "X-OAuth-Scopes");
+    assert_string_equal(c.http.wanted[OAUTH_HEADER_SCOPES], "X-OAuth-Scopes");
     assert_secret(c.http.authorization, "Bearer at/1");
     assert_null(c.http.body);
     oauth_call_done(&c);

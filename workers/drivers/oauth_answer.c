@@ -4,12 +4,14 @@
 
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define INTERVAL_S 5 /* RFC 8628 §3.2, where none is said */
 #define INTERVAL_MAX_S 3600
 #define DEVICE_LIFE_MAX_S 86400
+#define RESET_MAX_MS 86400000
 
 /* --- faults --- */
 
@@ -64,6 +66,25 @@ static const char *complaint(const json_t *body, int status, const char **out_te
     return word ? word : body_text(body, "code");
 }
 
+/* GitHub's limits come as 403: the secondary one with Retry-After, the primary one with the headers
+ * that count. */
+static bool is_throttled(const struct http_answer *a)
+{
+    return a->status == 403 &&
+           (a->retry_after_ms >= 0 || !strcmp(a->wanted[OAUTH_HEADER_LEFT], "0"));
+}
+
+static void wait_for_reset(struct oauth_fault *f, const struct http_answer *a, int64_t now_ms)
+{
+    char *end;
+    const char *text = a->wanted[OAUTH_HEADER_RESET];
+    long long at_s = strtoll(text, &end, 10);
+    bool fine = *text && !*end && at_s > 0 && at_s < INT64_MAX / 1000;
+    int64_t wait_ms = fine ? (int64_t)at_s * 1000 - now_ms : 0;
+    if (f->retry_after_ms < 0 && wait_ms > 0)
+        f->retry_after_ms = wait_ms < RESET_MAX_MS ? wait_ms : RESET_MAX_MS;
+}
+
 /* Whether the answer is one that was hoped for; its body, NULL when it is none of an object. */
 static bool open_answer(const struct oauth_asked *q, const struct http_answer *a, json_t **out_body,
                         struct oauth_fault *fault)
@@ -77,13 +98,15 @@ static bool open_answer(const struct oauth_asked *q, const struct http_answer *a
     auto_body json_t *body = body_parse(a->body, a->n);
     const char *word = complaint(body, a->status, &text);
     enum oauth_error error = oauth_error_of(q->provider, a->status, word);
-    if (a->status == 403 && a->retry_after_ms >= 0) /* GitHub */
+    if (is_throttled(a))
         error = OAUTH_THROTTLED;
     if (error == OAUTH_FINE) {
         *out_body = take(body);
         return true;
     }
     (void)fault_set(fault, a, error);
+    if (error == OAUTH_THROTTLED)
+        wait_for_reset(fault, a, q->now_ms);
     say(q, word ? word : "", fault->word, sizeof fault->word);
     say(q, text ? text : "", fault->text, sizeof fault->text);
     return false;
@@ -214,7 +237,7 @@ bool oauth_read_test(const struct oauth_asked *q, const struct provider_test *te
     }
     if (test->ok && !json_is_true(body_at(body, test->ok)))
         return unreadable(fault, a, "the answer does not say that all is well");
-    if (!oauth_scopes(a->wanted[0], scopes, OAUTH_SCOPES))
+    if (!oauth_scopes(a->wanted[OAUTH_HEADER_SCOPES], scopes, OAUTH_SCOPES))
         scopes[0] = '\0';
     return true;
 }

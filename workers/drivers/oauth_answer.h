@@ -11,6 +11,13 @@
 
 enum { OAUTH_TEXT = 256, OAUTH_SCOPES = 2048, OAUTH_ENDPOINT = 512 };
 
+/* Headers that the answer to a test shows, by their place in http_answer.wanted. */
+enum oauth_header {
+    OAUTH_HEADER_LEFT,   /* calls that are left: GitHub says 0 beside its 403, and no Retry-After */
+    OAUTH_HEADER_RESET,  /* … until then, seconds since 1970 */
+    OAUTH_HEADER_SCOPES, /* the provider's own, where it has one */
+};
+
 struct oauth_fault {
     enum oauth_error error;
     int status;             /* HTTP's; 0: no answer */

@@ -1,6 +1,7 @@
 #include "drivers/oauth_request.h"
 
 #include "domain/percent.h"
+#include "drivers/oauth_answer.h"
 #include "drivers/oauth_assertion.h"
 
 #include <sodium.h>
@@ -330,7 +331,9 @@ bool oauth_call_make_test(const struct provider *p, const struct provider_test *
     out->http.method = test->method;
     out->http.url = out->url;
     out->http.headers = test->headers;
-    out->http.wanted[0] = p->scopes_header;
+    out->http.wanted[OAUTH_HEADER_LEFT] = "X-RateLimit-Remaining";
+    out->http.wanted[OAUTH_HEADER_RESET] = "X-RateLimit-Reset";
+    out->http.wanted[OAUTH_HEADER_SCOPES] = p->scopes_header;
     out->http.authorization = bearer(v->access_token, err);
     return out->http.authorization;
 }
