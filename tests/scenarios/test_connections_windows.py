@@ -229,3 +229,19 @@ def test_the_late_answer_of_a_worker_that_lost_its_shard_changes_nothing(connect
     assert one.sent() == 1 and one.family()["state"] == "live"
     assert (row["generation"], row["access_token"], row["refresh_token"]) == (
         1, before["access_token"], before["refresh_token"])
+
+
+@pytest.mark.limit(120)
+def test_an_answer_outlives_the_database_connection_that_was_to_decide_it(connections, providers, stack):
+    """O-05 O-08: every connection to the database is cut while a strict provider is slow; the worker lives, and what
+    it is told then is kept: not sent again, not in doubt."""
+    one = One(connections, providers["strict"], "local_silent")
+    rule = providers["strict"].misbehave("slow", seconds=4, client=one.client, count=1)
+    one.refresh()
+    until(lambda: rule["seen"], 20, "asked")
+    cut = stack.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                      " WHERE application_name = 'drawbridge' AND pid <> pg_backend_pid()")
+    assert cut > 0
+    one.is_renewed()
+    assert one.sent() == 1 and "doubted" not in connections.said(one.id)
+    stack.wait_ready("refresh")

@@ -161,8 +161,9 @@ struct oauth_state {
 #define CONNECTION_SETTLE_MS 30000    /* what was sent is through by then, or never will be */
 #define CONNECTION_ASSUMED_MS 3600000 /* life of an access token that nobody tells */
 #define CONNECTION_RETEST_MS 60000
-#define CONNECTION_AGAIN_MS 60000 /* until a renewal that its command could not make is due again  \
-                                   */
+#define CONNECTION_AGAIN_MS                                                                        \
+    60000 /* until a renewal that its command could not make is due again                          \
+           */
 
 struct connection_delete {
     bool confirm; /* also with dependants */
@@ -267,6 +268,9 @@ void connection_test(struct connection_world *w, struct plan *plan);
  * have passed), repeated within its grace, or given up: EVENT_CONNECTION_RECONNECT. A code is never
  * sent twice. False: the intent is not this command's, which is to be decided from the start. */
 bool connection_resume(struct connection_world *w, struct plan *plan);
+
+/* The command's own intent was claimed, and the row knows of no answer. */
+bool connection_unanswered(const struct connection_world *w);
 
 /* The command is called off while it waits. What was not sent is not sent any more: PLAN_CANCELLED.
  * PLAN_NONE where that is too late. */

@@ -251,6 +251,11 @@ static bool is_own(const struct connection_world *w, const struct connection *c)
            !memcmp(c->intent.command, w->command.digest, sizeof c->intent.command);
 }
 
+bool connection_unanswered(const struct connection_world *w)
+{
+    return is_own(w, w->connection) && w->connection->intent.sent_ms;
+}
+
 void connection_called_off(struct connection_world *w, struct plan *plan)
 {
     struct connection *c = w->connection;

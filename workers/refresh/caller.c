@@ -5,6 +5,8 @@
 #include "core/metric.h"
 #include "drivers/provider_table.h"
 #include "refresh/asking.h"
+#include "store/answer_block.h"
+#include "store/kept.h"
 
 #include "sql.h"
 #include "version.h"
@@ -23,6 +25,7 @@ struct caller {
     const struct provider_list *providers;
     struct askings waiting, running;
     int64_t nwaiting, nrunning, running_max;
+    struct kept *kept;
 };
 
 static void pump(struct caller *c);
@@ -69,12 +72,21 @@ static void measure(const struct asking *a, const struct connection_answer *answ
                    (double)(all_us - a->provider_us) / 1e6);
 }
 
+/* What was not sent, or not done, was unclaimed: its row says all. */
+static bool is_worth_keeping(const struct connection_answer *a)
+{
+    return a && a->kind != ANSWER_SILENT && a->kind != ANSWER_LATER && a->kind != ANSWER_NOT_SENT;
+}
+
 /* Without memory for an answer nothing was heard: what was sent stays claimed, in doubt. */
 static void finish(struct asking *a)
 {
-    struct connection_answer *answer = take(a->answer);
-    measure(a, answer);
-    engine_effect_done(a->caller->e, a->token, a->sign, answer, NULL);
+    struct caller *c = a->caller;
+    measure(a, a->answer);
+    struct connection_answer *kept =
+        is_worth_keeping(a->answer) ? kept_add(c->kept, a->answer) : NULL;
+    engine_effect_done(c->e, a->token, a->sign, kept ? kept : take(a->answer),
+                       kept ? kept_let_go : NULL);
     leave(a);
 }
 
@@ -402,9 +414,36 @@ static struct connection_rules rules_of(void *arg, const struct connection *c)
     return party_rules(&p, c);
 }
 
+static bool is_under_way(const struct caller *c, const char *intent)
+{
+    for (const struct asking *a = TAILQ_FIRST(&c->running); a; a = TAILQ_NEXT(a, line))
+        if (!strcmp(a->connection.intent.id, intent))
+            return true;
+    return false;
+}
+
+static enum heard heard(void *arg, const char *intent, struct arena *arena,
+                        struct connection_answer **out)
+{
+    struct caller *c = arg;
+    const struct connection_answer *a = kept_find(c->kept, intent);
+    if (!a)
+        return is_under_way(c, intent) ? HEARD_NOT_YET : HEARD_NOTHING;
+    *out = arena_get(arena, answer_bytes(a));
+    if (!*out)
+        return HEARD_NOT_YET;
+    answer_copy(*out, a);
+    return HEARD;
+}
+
 struct connection_desk caller_desk(struct caller *c)
 {
-    return (struct connection_desk){.rules = rules_of, .arg = c};
+    return (struct connection_desk){.rules = rules_of, .heard = heard, .arg = c};
+}
+
+void caller_committed(struct caller *c, const char *intent)
+{
+    kept_committed(c->kept, intent);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -434,7 +473,7 @@ static bool open_all(struct caller *c, struct err *err)
         .queue_max = (int)conf->oauth_in_flight,
     };
     c->running_max = conf->oauth_in_flight;
-    return (c->providers = provider_table(err)) &&
+    return (c->kept = kept_new(err)) && (c->providers = provider_table(err)) &&
            (c->sealer = sealer_open(conf->master_key_file, err)) &&
            (c->http = http_client_new(engine_loop(c->e), &o, err)) &&
            (c->pg = pg_new(engine_loop(c->e), conf->database_url, "drawbridge_worker", &ops, err));
@@ -474,5 +513,6 @@ void caller_free(struct caller **pc)
     pg_free(&c->pg);
     http_client_free(&c->http);
     sealer_free(&c->sealer);
+    kept_free(&c->kept);
     free(c);
 }

@@ -7,7 +7,10 @@
  *
  * A claim that finds nothing may have come behind one by a worker that lost the shard just then,
  * and is about to take it back: it is tried again for RECLAIMS seconds before the answer is
- * SILENT. One that was lost with the database is made again when that is back. */
+ * SILENT. One that was lost with the database is made again when that is back.
+ *
+ * An answer that the engine drops, because its shard was opened anew, is kept for its command:
+ * store/kept.h. */
 #pragma once
 
 #include "store/connection_commands.h"
@@ -26,6 +29,8 @@ void caller_ask(struct caller *c, const struct connection_call *call, uint64_t t
 void *caller_pretend(const struct connection_call *call, bool done);
 /* What connection_commands.h asks for. */
 struct connection_desk caller_desk(struct caller *c);
+/* What it answered to this intent was decided, and that is committed. */
+void caller_committed(struct caller *c, const char *intent);
 /* About once a second. */
 void caller_tick(struct caller *c);
 /* From now on nothing is begun; what is not sent is handed back. */

@@ -102,6 +102,18 @@ static void start_effect(void *w, struct item *it, void *effect, uint64_t token)
     caller_ask(((struct refresh *)w)->caller, effect, token);
 }
 
+static void committed(void *w, struct batch *b)
+{
+    struct refresh *r = w;
+    for (size_t i = 0; i < batch_count(b); i++) {
+        const struct item *it = batch_item(b, i);
+        const char *intent =
+            it->decidable && is_connection_command(it) ? connection_command_answered(it) : NULL;
+        if (intent)
+            caller_committed(r->caller, intent);
+    }
+}
+
 static void *pretend(const void *effect, bool done)
 {
     return caller_pretend(effect, done);
@@ -145,6 +157,7 @@ int main(int argc, char **argv)
         .shards_closed = shards_closed,
         .effect = start_effect,
         .answer = pretend,
+        .committed = committed,
         .stopping = stopping,
         .tick = tick,
     };

@@ -1,6 +1,7 @@
 /* What a provider said becomes the answer that a decision is made of; its tokens are sealed here.
  */
 #include "refresh/asking.h"
+#include "store/answer_block.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,45 +9,11 @@
 #define SEALED_MAX ((size_t)128 << 10)
 #define SLOWER_MS 5000 /* RFC 8628 §3.5 */
 
-/* ---- one block: the struct, then what it points to ------------------------------------------- */
-
-#define TEXTS 9
-#define SEALS 3
-
-static void list_texts(struct connection_answer *a, const char **texts[static TEXTS],
-                       struct sealed *seals[static SEALS])
+static struct connection_answer *block_of(const struct connection_answer *a)
 {
-    const char **all[TEXTS] = {&a->intent,    &a->token_type, &a->scopes,
-                               &a->user_code, &a->endpoints,  &a->verification_uri,
-                               &a->code,      &a->message,    &a->instance_url};
-    memcpy(texts, all, sizeof all);
-    seals[0] = &a->access;
-    seals[1] = &a->refresh;
-    seals[2] = &a->device;
-}
-
-static struct connection_answer *block_of(struct connection_answer *a)
-{
-    const char **texts[TEXTS];
-    struct sealed *seals[SEALS];
-    size_t n = sizeof *a;
-    list_texts(a, texts, seals);
-    for (size_t i = 0; i < TEXTS; i++)
-        n += *texts[i] ? strlen(*texts[i]) + 1 : 0;
-    for (size_t i = 0; i < SEALS; i++)
-        n += seals[i]->n;
-    struct connection_answer *copy = malloc(n);
-    if (!copy)
-        return NULL;
-    *copy = *a;
-    list_texts(copy, texts, seals);
-    char *at = (char *)(copy + 1);
-    for (size_t i = 0; i < TEXTS; i++)
-        if (*texts[i])
-            *texts[i] = memcpy(at, *texts[i], strlen(*texts[i]) + 1), at += strlen(at) + 1;
-    for (size_t i = 0; i < SEALS; i++)
-        if (seals[i]->p)
-            seals[i]->p = memcpy(at, seals[i]->p, seals[i]->n), at += seals[i]->n;
+    struct connection_answer *copy = malloc(answer_bytes(a));
+    if (copy)
+        answer_copy(copy, a);
     return copy;
 }
 

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define LOOK_AGAIN_MS 1000
+
 static const char *text(const struct item *it, const char *key)
 {
     return json_string_value(json_object_get(it->cmd.json, key));
@@ -98,14 +100,12 @@ static struct connection_delete end_of(const struct item *it)
 }
 
 static struct connection_world world_of(struct batch *b, const struct item *it,
-                                        struct connection_row *row,
-                                        const struct connection_rules *rules)
+                                        struct connection_row *row)
 {
     struct working_set *ws = resources_of(b);
     return (struct connection_world){
         .connection = row->exists || row->dirty ? &row->connection : NULL,
         .fresh = &row->connection,
-        .rules = rules,
         .intent_id = new_intent(b),
         .dependants = row->dependants,
         .ndependants = row->ndependants,
@@ -200,13 +200,14 @@ static void begin(struct connection_world *w, const struct item *it, struct plan
 }
 
 /* Without a word from whoever made the call, it is as if the provider had been silent. */
-static void answered(struct connection_world *w, const struct item *it, struct plan *plan)
+static void answered(struct connection_world *w, const struct item *it,
+                     const struct connection_answer *told, struct plan *plan)
 {
     const struct connection_intent *in = w->connection ? &w->connection->intent : NULL;
     struct connection_answer a = {
         .kind = ANSWER_SILENT, .message = "the call came to nothing", .code = "provider.timeout"};
-    if (it->blob)
-        a = *(const struct connection_answer *)it->blob;
+    if (told)
+        a = *told;
     else if (in) {
         a.intent = in->id;
         a.generation = in->generation;
@@ -216,7 +217,34 @@ static void answered(struct connection_world *w, const struct item *it, struct p
     connection_answered(w, &a, plan);
 }
 
-static void decide(struct connection_world *w, const struct item *it, struct plan *plan)
+/* What there is to decide about beside the row. */
+struct news {
+    enum heard heard;
+    struct connection_answer *told;
+};
+
+/* The answer that an item comes with, or one that this process has kept for its command: what was
+ * under way when the database went away. */
+static struct news news_of(const struct connection_desk *desk, struct batch *b, struct item *it,
+                           const struct connection_world *w)
+{
+    struct news n = {.heard = HEARD_NOTHING};
+    if (it->kind == ITEM_OUTCOME)
+        n.told = it->blob;
+    else if (it->kind != ITEM_DUE && !it->call && connection_unanswered(w))
+        n.heard = desk->heard(desk->arg, w->connection->intent.id, batch_arena(b), &n.told);
+    it->user = n.told;
+    return n;
+}
+
+static void wait_for_it(struct connection_world *w, struct plan *plan)
+{
+    plan->kind = PLAN_POLL;
+    plan->due_ms = w->now_ms + LOOK_AGAIN_MS;
+}
+
+static void decide(struct connection_world *w, const struct item *it, const struct news *news,
+                   struct plan *plan)
 {
     plan_clear(plan);
     if (it->call == CALL_CANCELLED)
@@ -225,8 +253,10 @@ static void decide(struct connection_world *w, const struct item *it, struct pla
         connection_expired(w, plan);
     else if (it->call)
         return;
-    else if (it->kind == ITEM_OUTCOME)
-        answered(w, it, plan);
+    else if (it->kind == ITEM_OUTCOME || news->heard == HEARD)
+        answered(w, it, news->told, plan);
+    else if (news->heard == HEARD_NOT_YET)
+        wait_for_it(w, plan);
     else if (it->kind == ITEM_DUE)
         connection_due(w, plan);
     else if (!connection_resume(w, plan))
@@ -234,10 +264,10 @@ static void decide(struct connection_world *w, const struct item *it, struct pla
 }
 
 /* With what the call has just been told about the provider. */
-static struct connection_rules rules_of(const struct connection_desk *desk, const struct item *it,
+static struct connection_rules rules_of(const struct connection_desk *desk,
+                                        const struct connection_answer *a,
                                         const struct connection *c)
 {
-    const struct connection_answer *a = it->kind == ITEM_OUTCOME ? it->blob : NULL;
     struct connection known = *c;
     if (a && a->endpoints)
         known.endpoints = a->endpoints;
@@ -250,13 +280,15 @@ static void decide_connection(const struct connection_desk *desk, struct batch *
     struct connection_row *row = connection_row_get(ws, id_of(it));
     if (!row)
         return; /* no memory: the batch has failed */
-    struct connection_rules rules = rules_of(desk, it, &row->connection);
-    struct connection_world w = world_of(b, it, row, &rules);
+    struct connection_world w = world_of(b, it, row);
+    struct news news = news_of(desk, b, it, &w);
+    struct connection_rules rules = rules_of(desk, news.told, &row->connection);
+    w.rules = &rules;
     struct connection_delete ending = end_of(it);
     w.end = &ending;
     const struct stream *stray = w.connection ? NULL : batch_stray(b, it->cmd.subject);
     struct plan plan;
-    decide(&w, it, &plan);
+    decide(&w, it, &news, &plan);
     if (!w.connection && plan.kind == PLAN_DONE) {
         row->shard = shard_number(it->shard);
         if (stray)
@@ -301,6 +333,12 @@ static void decide_workflow(struct batch *b, struct item *it)
     }
     carry_plan(ws, it, &plan);
     workflow_row_decided(ws, row);
+}
+
+const char *connection_command_answered(const struct item *it)
+{
+    const struct connection_answer *told = is_about(it, "connection") ? it->user : NULL;
+    return told ? told->intent : NULL;
 }
 
 void connection_command_decide(const struct connection_desk *desk, struct batch *b, struct item *it)

@@ -9,8 +9,18 @@
  * that is only about to be made is blank. */
 typedef struct connection_rules connection_rules_fn(void *arg, const struct connection *c);
 
+/* What the worker itself knows of a call that somebody has claimed. */
+enum heard {
+    HEARD_NOTHING,
+    HEARD_NOT_YET, /* it is under way in this process */
+    HEARD,         /* *out is its answer, in the arena: it came, and its batch was lost */
+};
+typedef enum heard connection_heard_fn(void *arg, const char *intent, struct arena *arena,
+                                       struct connection_answer **out);
+
 struct connection_desk {
     connection_rules_fn *rules;
+    connection_heard_fn *heard;
     void *arg;
 };
 
@@ -22,3 +32,5 @@ void connection_command_want(struct working_set *ws, const struct item *it);
  * `last` is set here; without one nothing was heard. */
 void connection_command_decide(const struct connection_desk *desk, struct batch *b,
                                struct item *it);
+/* The intent whose answer the item was decided by; NULL: by none. */
+const char *connection_command_answered(const struct item *it);
