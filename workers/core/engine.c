@@ -45,6 +45,10 @@ bool engine_draining(const struct engine *e)
 {
     return e->draining;
 }
+bool engine_yielding(const struct engine *e)
+{
+    return e->yielding;
+}
 bool engine_owns(struct engine *e, int shard)
 {
     return shard >= 0 && shard < e->nshards && e->shards[shard] &&

@@ -226,6 +226,8 @@ void engine_effect_abandon(struct engine *e, uint64_t token);
  * (503) than wait. For commands that have not begun. */
 bool engine_outage(struct engine *e, const struct item *it, const char *dependency);
 bool engine_draining(const struct engine *e); /* nothing new is begun */
+/* Nor while the shards are wanted and only effects are waited for (waits_for_effects). */
+bool engine_yielding(const struct engine *e);
 /* Whether anybody still waits for it: a call that has not begun yet and whose shard was lost or
  * opened anew must not be made beside the one that takes its place, and neither must one be begun
  * after the process stood still for as long as that may take (H33). */

@@ -30,6 +30,12 @@ struct caller {
 
 static void pump(struct caller *c);
 
+/* What is not sent by now is for whoever has the shards next. */
+static bool is_leaving(const struct caller *c)
+{
+    return engine_draining(c->e) || engine_yielding(c->e);
+}
+
 /* ---- its end --------------------------------------------------------------------------------- */
 
 static void asking_free(struct asking *a)
@@ -244,7 +250,7 @@ static void claim(struct asking *a)
 {
     struct caller *c = a->caller;
     struct args args;
-    if (!engine_effect_live(c->e, a->token) || engine_draining(c->e)) {
+    if (!engine_effect_live(c->e, a->token) || is_leaving(c)) {
         abandon(a);
         return;
     }
@@ -326,7 +332,7 @@ static void hand_back(struct caller *c)
 
 static void pump(struct caller *c)
 {
-    if (engine_draining(c->e))
+    if (is_leaving(c))
         hand_back(c);
     while (c->nwaiting && c->nrunning < c->running_max && pg_is_up(c->pg))
         begin(TAILQ_FIRST(&c->waiting));
