@@ -161,9 +161,7 @@ struct oauth_state {
 #define CONNECTION_SETTLE_MS 30000    /* what was sent is through by then, or never will be */
 #define CONNECTION_ASSUMED_MS 3600000 /* life of an access token that nobody tells */
 #define CONNECTION_RETEST_MS 60000
-#define CONNECTION_AGAIN_MS                                                                        \
-    60000 /* until a renewal that its command could not make is due again                          \
-           */
+#define CONNECTION_AGAIN_MS 60000 /* until a renewal that expired unsent is due again */
 
 struct connection_delete {
     bool confirm; /* also with dependants */
