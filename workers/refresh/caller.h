@@ -17,7 +17,7 @@
 
 struct caller;
 
-#define RECLAIMS 3
+#define RECLAIMS 5
 
 /* NULL and err: the master key, the table of providers, libcurl. */
 struct caller *caller_new(struct engine *e, struct err *err);
