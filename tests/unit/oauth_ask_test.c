@@ -73,7 +73,7 @@ static void on_done(void *arg, struct oauth_told *told)
     copy(told->tokens.access, t.access, sizeof t.access);
     copy(told->tokens.refresh, t.refresh, sizeof t.refresh);
     copy(told->device.code, t.access, sizeof t.access);
-    auto_secret struct secret *taken = take(told->tokens.refresh); /* as who keeps it does */
+    secret_free(&told->tokens.refresh); /* as who keeps it does, in the end */
 }
 
 static const char *url_of(const char *path)
