@@ -24,9 +24,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 WORKERS = ("provisioning", "teardown", "refresh")
 
 
-def read_list():
+def read_list(name="list"):
     mutants = []
-    for paragraph in (HERE / "list").read_text().split("\n\n"):
+    for paragraph in (HERE / name).read_text().split("\n\n"):
         lines = [line for line in paragraph.splitlines() if line and not line.startswith("#")]
         if not lines:
             continue
@@ -131,7 +131,7 @@ def main():
     words.add_argument("--stale", action="store_true")
     args = words.parse_args()
     mutants = read_list()
-    if stale(mutants):
+    if stale(mutants + read_list("naive")):
         return 1
     if args.stale:
         print(f"{len(mutants)} mutants, each changes its file")

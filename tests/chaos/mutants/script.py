@@ -7,10 +7,8 @@ import sys
 import threading
 import time
 
-from chaos.refreshes import Refreshes
 from harness import Stack, checker, until, witness
 from harness.client import new_id, read_all, rfc3339
-from harness.provider import Provider, trust
 from harness.wait import Late
 
 WORKERS = ("provisioning", "teardown", "refresh")
@@ -302,30 +300,6 @@ class Script:
             self.stack.stop("provisioning")
         self.stack.start("provisioning")
 
-    def connections(self):
-        """A refresh worker dies between a strict provider's answer and the commit: the used token is not sent again."""
-        with Provider(rotation="strict") as provider:
-            refreshes = Refreshes(self.stack, self.client, provider)
-            refreshes.make(2, 20)
-            try:
-                until(lambda: all(r["status"] == "completed" for r in refreshes.rows_now().values()), 15, "completed")
-                for window in ("effect-answered", "effect-claimed"):
-                    self.stack.restart("refresh", env={"DRAWBRIDGE_FAILPOINT": f"{window}:1=kill"})
-                    for id in refreshes.family:
-                        self.client.publish(refreshes.all.command("refresh", id))
-                    self.client.flush()
-                    until(lambda: not self.stack.workers["refresh"].alive(), 15, f"killed at {window}")
-                    self.stack.start("refresh")
-                    until(lambda: not self.stack.sql("SELECT FROM pending WHERE consumer = 'refresh'"
-                                                     " AND state <> 'scheduled'"), 15, "the refreshes are over")
-                refreshes.calm()
-                self.stack.clock_forward(40_000)
-                until(lambda: all(r["reconnect"] or not r["doubt_at"] for r in refreshes.rows_now().values()), 20,
-                      "nobody is in doubt")
-                until(lambda: not refreshes.problems(), 5, lambda: refreshes.problems()[0], 0.5)
-            finally:
-                refreshes.end(20)
-
     def tier_joins(self):
         """A version with a new tier: its position is missing until `topics apply` under way."""
         self.stack.stop("provisioning")
@@ -410,14 +384,14 @@ class Proxy(threading.Thread):
 
 STEPS = {name: getattr(Script, name) for name in (
     "basics", "retries", "lanes", "failures", "fence", "killed", "unpublished", "brokerless",
-    "unanswered", "tier_joins", "connections")}
+    "unanswered", "tier_joins")}
 
 
 def play(first, others, seed=1):
     """None when nothing was found, else what, on the build that DRAWBRIDGE_BUILD names; and the
     seconds that it took. first: the steps to begin with; others: whether the rest follows."""
     random.seed(seed)
-    with Stack(workers=WORKERS, env=trust()) as stack:
+    with Stack(workers=WORKERS) as stack:
         stack.capacity(1000)
         client = stack.client()
         began = time.monotonic()
