@@ -237,6 +237,32 @@ def test_organisations_see_their_own_and_what_is_global(oauth, stack, client, ur
     assert admin("GET", CONNECTIONS + "?limit=1&cursor=" + page["cursor"])[1]["connections"][0]["connection_id"] > page["cursor"]
 
 
+def test_what_is_global_is_changed_by_who_acts_for_all(oauth, stack, client, url, admin):
+    """O-02 S5: users made without a tenant are of GLOBAL; they use what is there for all, and change none of it."""
+    name = "u-" + new_id()[:13]
+    client.do(client.user_put(name))
+    assert stack.value("SELECT tenant FROM users WHERE id = %s", name) == "GLOBAL"
+    cyd = Caller(url, token_of(stack, name, "connections:*", "credentials:read"))
+    shared = oauth.make(org="GLOBAL", flow="client_credentials")
+    until(lambda: oauth.show(shared, "GLOBAL")["status"] == "completed", 20, "the first token")
+    before, flow = oauth.show(shared, "GLOBAL"), "flow-" + new_id()[:8]
+    assert cyd("GET", f"{CREDENTIALS}/{shared}?workflow_id={flow}")[0] == 200
+    assert cyd("GET", f"{CONNECTIONS}/{shared}")[1]["connection"]["org"] == "GLOBAL"
+    body = oauth.body(org="GLOBAL")
+    for method, path, body in (
+            ("POST", CONNECTIONS, body), ("POST", CONNECTIONS, {k: v for k, v in body.items() if k != "org"}),
+            ("PUT", f"{CONNECTIONS}/{shared}", {"scopes": "x"}), ("DELETE", f"{CONNECTIONS}/{shared}?org=GLOBAL", None),
+            ("DELETE", f"{CONNECTIONS}/{shared}?confirm_disable_workflows=true", None),
+            ("POST", f"{CONNECTIONS}/{shared}/authorize", None), ("POST", f"{CONNECTIONS}/{shared}/test", None),
+            ("POST", f"{CONNECTIONS}/{shared}/refresh", None), ("POST", f"{WORKFLOWS}/{flow}/enable", None),
+            ("POST", f"{WORKFLOWS}/{flow}/dependencies", {"connection_name": shared})):
+        status, problem, _ = cyd(method, path, body)
+        assert (status, problem["code"]) == (403, "auth.forbidden"), (method, path)
+        assert "workflows" not in problem
+    assert oauth.show(shared, "GLOBAL") == before
+    assert admin("PUT", f"{CONNECTIONS}/{shared}?org=GLOBAL", {"scopes": "read"})[0] == 200
+
+
 def test_every_route_wants_its_scope(stack, url, user):
     """T-06: connections:read, connections:write and credentials:read are three things."""
     none = Caller(url, token_of(stack, user(), "users:read"))

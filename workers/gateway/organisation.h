@@ -1,6 +1,7 @@
 /* organisation — whose connections and workflows a request is about (O-02): those of a tenant, or
  * of GLOBAL, which is there for all. A user acts for its tenant; an administrator or a service, for
- * whom there is no tenant, for any, and for GLOBAL when it names none. */
+ * whom there is no tenant, for any, and for GLOBAL when it names none. What is GLOBAL's a user of
+ * that tenant (those made without one are) uses and sees like everybody, and changes nothing. */
 #pragma once
 
 #include "gateway/request.h"
