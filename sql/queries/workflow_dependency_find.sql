@@ -1,5 +1,9 @@
--- workflow_dependency_find(workflow text[], connection text[]) -> workflow text, connection text, depends boolean, dependants bigint
+-- workflow_dependency_find(workflow text[], connection text[]) -> workflow text, connection text, depends boolean, dependants bigint, siblings bigint
+-- siblings: the dependants that are of the workflow's organisation.
 SELECT w.workflow, w.connection,
        EXISTS (SELECT FROM workflow_dependency d WHERE d.workflow = w.workflow AND d.connection = w.connection) AS depends,
-       (SELECT count(*) FROM workflow_dependency d WHERE d.connection = w.connection) AS dependants
-FROM unnest($1::text[], $2::text[]) AS w (workflow, connection)
+       n.dependants, n.siblings
+FROM unnest($1::text[], $2::text[]) AS w (workflow, connection),
+     LATERAL (SELECT count(*) AS dependants,
+                     count(*) FILTER (WHERE split_part(d.workflow, '/', 1) = split_part(w.workflow, '/', 1)) AS siblings
+              FROM workflow_dependency d WHERE d.connection = w.connection) AS n

@@ -419,6 +419,7 @@ static void depend(struct working_set *ws, const char *workflow, const char *con
                                    (c->exists || c->dirty) && connection_exists(&c->connection),
                                .depends = d->there,
                                .dependants = d->dependants,
+                               .siblings = d->siblings,
                                .now_ms = NOW};
     struct plan plan;
     workflow_depend(&w, workflow, connection, &row->workflow, &plan);
@@ -460,11 +461,15 @@ static void a_connections_end_disables_whoever_depends_on_it(void **state)
         snprintf(name, sizeof name, "rows/w%d", i);
         struct working_set *ws = asked_to_depend(name, id);
         assert_int_equal(working_set_dependency(ws, name, id)->dependants, i);
+        assert_int_equal(working_set_dependency(ws, name, id)->siblings, i);
         depend(ws, name, id);
         commit(ws, "");
     }
     struct working_set *again = asked_to_depend("rows/w0", id);
     assert_true(working_set_dependency(again, "rows/w0", id)->there);
+    struct working_set *other = asked_to_depend("others/w0", id);
+    assert_int_equal(working_set_dependency(other, "others/w0", id)->dependants, 5);
+    assert_int_equal(working_set_dependency(other, "others/w0", id)->siblings, 0);
     struct working_set *ws = fresh_set();
     struct connection_row *row = want_dependants(ws, id);
     load(ws, false);

@@ -538,6 +538,28 @@ def test_a_workflow_is_noted_at_first_use_and_disabled_with_its_connection(oauth
     assert admin("POST", f"{WORKFLOWS}/there-is-none/enable?org=acme")[0] == 404
 
 
+def test_nobody_keeps_others_from_a_connection_by_making_up_workflows(oauth, stack, admin, client, url):
+    """O-07 O-10 S5: a thousand made-up workflows take the room of their organisation; others are noted, and whoever
+    cannot be noted has the credential all the same."""
+    shared = oauth.make(org="GLOBAL", flow="client_credentials")
+    until(lambda: oauth.show(shared, "GLOBAL")["status"] == "completed", 20, "the first token")
+    id, made_up = f"GLOBAL/{shared}", "crowd-" + new_id()[:8]
+    bob = Caller(url, token_of(stack, person(client, made_up), "credentials:read"))
+    ada = Caller(url, token_of(stack, person(client, "acme"), "credentials:read", "connections:read"))
+    stack.sql("INSERT INTO workflow (id, shard, disabled, created_at, updated_at, revision, version, sequence)"
+              " SELECT %s || '/w' || n, 0, false, now(), now(), 1, 1, 1 FROM generate_series(1, 1000) n", made_up)
+    stack.sql("INSERT INTO workflow_dependency SELECT id, %s, now() FROM workflow WHERE id LIKE %s || '/%%'", id, made_up)
+    try:
+        for asker, noted in ((bob, 0), (ada, 1)):
+            flow = "flow-" + new_id()[:8]
+            status, got, _ = asker("GET", f"{CREDENTIALS}/{shared}?workflow_id={flow}")
+            assert (status, got.get("connection_id")) == (200, id), got
+            assert stack.value("SELECT count(*) FROM workflow_dependency WHERE workflow LIKE %s", "%/" + flow) == noted
+    finally:
+        stack.sql("DELETE FROM workflow_dependency WHERE connection = %s", id)
+        stack.sql("DELETE FROM workflow WHERE id LIKE %s || '/%%'", made_up)
+
+
 def test_a_secret_is_nowhere_but_sealed(oauth, stack, client):
     """S9 O-02: not on a topic, not in a log, not in a row; neither secrets of ours nor what the provider gave."""
     name = oauth.make()

@@ -828,6 +828,37 @@ static void a_renewal_whose_command_expired_unsent_is_due_again_soon(void **stat
     assert_true(plan.kind == PLAN_NONE && c.intent.id);
 }
 
+/* O-10 S5: what is there for all is not filled up by one. */
+static void an_organisation_has_room_of_its_own_upon_a_connection(void **state_)
+{
+    static const struct {
+        const char *workflow, *connection;
+        int64_t siblings, dependants;
+        bool full;
+    } rows[] = {
+        {"acme/x", "acme/github", WORKFLOW_DEPENDANTS_OWN - 1, WORKFLOW_DEPENDANTS_OWN - 1, false},
+        {"acme/x", "acme/github", WORKFLOW_DEPENDANTS_OWN, WORKFLOW_DEPENDANTS_OWN, true},
+        {"acme/x", "GLOBAL/github", 0, WORKFLOW_DEPENDANTS_OWN, false},
+        {"acme/x", "GLOBAL/github", WORKFLOW_DEPENDANTS_SHARED - 1, 500, false},
+        {"acme/x", "GLOBAL/github", WORKFLOW_DEPENDANTS_SHARED, 500, true},
+        {"acme/x", "acmeister/github", WORKFLOW_DEPENDANTS_SHARED, 500, true},
+        {"GLOBAL/x", "GLOBAL/github", WORKFLOW_DEPENDANTS_SHARED, 500, false},
+        {"acme/x", "GLOBAL/github", 0, WORKFLOW_DEPENDANTS_MAX, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct workflow f = {0};
+        struct workflow_world fw = {.connection_there = true,
+                                    .siblings = rows[i].siblings,
+                                    .dependants = rows[i].dependants,
+                                    .now_ms = NOW};
+        workflow_depend(&fw, rows[i].workflow, rows[i].connection, &f, &plan);
+        if (rows[i].full)
+            refused(REFUSAL_DEPENDANTS_FULL);
+        else
+            done(EVENT_WORKFLOW_DEPENDING);
+    }
+}
+
 /* O-10 O-12 */
 static void a_workflow_is_known_from_its_first_dependency_and_runs_unless_disabled(void **state_)
 {
@@ -841,7 +872,7 @@ static void a_workflow_is_known_from_its_first_dependency_and_runs_unless_disabl
     fw.dependants = WORKFLOW_DEPENDANTS_MAX;
     workflow_depend(&fw, "acme/nightly", "acme/github", &f, &plan);
     refused(REFUSAL_DEPENDANTS_FULL);
-    fw.dependants = 0;
+    fw.dependants = WORKFLOW_DEPENDANTS_OWN; /* of others: they take nobody's room */
     workflow_depend(&fw, "acme/nightly", "acme/github", &f, &plan);
     done(EVENT_WORKFLOW_DEPENDING);
     assert_string_equal(f.depends_on, "acme/github");
@@ -929,6 +960,7 @@ int main(void)
         STORY(one_that_is_made_again_goes_on_counting),
         STORY(a_command_is_called_off_while_nothing_was_sent),
         STORY(a_renewal_whose_command_expired_unsent_is_due_again_soon),
+        STORY(an_organisation_has_room_of_its_own_upon_a_connection),
         STORY(a_workflow_is_known_from_its_first_dependency_and_runs_unless_disabled),
         STORY(names_are_read_as_they_are_written),
     };

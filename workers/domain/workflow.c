@@ -1,5 +1,7 @@
 #include "domain/workflow.h"
 
+#include <string.h>
+
 static void refuse(struct plan *plan, struct workflow *f, enum refusal_name why)
 {
     plan_refuse(plan, EVENT_WORKFLOW_REFUSED, why);
@@ -20,6 +22,20 @@ static void changed(struct workflow *f, int64_t now_ms)
     f->updated_ms = now_ms;
 }
 
+/* "acme/nightly" and "acme/github". */
+static bool of_one_organisation(const char *workflow, const char *connection)
+{
+    size_t n = strcspn(workflow, "/");
+    return !strncmp(workflow, connection, n) && connection[n] == '/';
+}
+
+static bool is_full(const struct workflow_world *w, const char *id, const char *connection)
+{
+    int64_t most =
+        of_one_organisation(id, connection) ? WORKFLOW_DEPENDANTS_OWN : WORKFLOW_DEPENDANTS_SHARED;
+    return w->siblings >= most || w->dependants >= WORKFLOW_DEPENDANTS_MAX;
+}
+
 void workflow_depend(const struct workflow_world *w, const char *id, const char *connection,
                      struct workflow *fresh, struct plan *plan)
 {
@@ -29,7 +45,7 @@ void workflow_depend(const struct workflow_world *w, const char *id, const char 
         refuse(plan, f, REFUSAL_CONNECTION_UNKNOWN);
         return;
     }
-    if (!w->depends && w->dependants >= WORKFLOW_DEPENDANTS_MAX) {
+    if (!w->depends && is_full(w, id, connection)) {
         refuse(plan, f, REFUSAL_DEPENDANTS_FULL);
         return;
     }

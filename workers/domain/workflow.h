@@ -12,7 +12,12 @@
 
 #include "domain/plan.h"
 
-#define WORKFLOW_DEPENDANTS_MAX 1000 /* of one connection: its end is one transaction */
+/* Workflows of one organisation that may depend on a connection of its own, and on one that is
+ * there for all: nobody takes the room of others. And altogether: a connection's end is one
+ * transaction, and one event that names them. */
+#define WORKFLOW_DEPENDANTS_OWN 1000
+#define WORKFLOW_DEPENDANTS_SHARED 100
+#define WORKFLOW_DEPENDANTS_MAX 1200
 
 struct workflow {
     const char *id; /* "<org>/<name>" */
@@ -30,6 +35,7 @@ struct workflow_world {
     bool connection_there;     /* what `depend` names: it is there and is not being deleted */
     bool depends;              /* it depends on that already */
     int64_t dependants;        /* workflows that do */
+    int64_t siblings;          /* those of them that are of this one's organisation */
     int64_t now_ms;
 };
 

@@ -94,8 +94,11 @@ static int status_of(const struct request *r, const json_t *data, int otherwise)
                                                                         : 409;
 }
 
-static void refused(struct request *r, const json_t *data, int otherwise)
+static void refused(struct calling *c, const json_t *data, int otherwise)
 {
+    struct request *r = c->r;
+    if (c->call.refused && c->call.refused(r, data))
+        return;
     const char *code = text(data, "code", "command.refused");
     json_t *workflows = json_object_get(data, "workflows");
     auto_json json_t *more = workflows ? json_pack("{s:O}", "workflows", workflows) : NULL;
@@ -157,9 +160,9 @@ static void on_outcome(void *arg, const char *outcome, const char *type, const j
     else if (!strcmp(outcome, "done"))
         done(c, type, data);
     else if (!strcmp(outcome, "refused"))
-        refused(r, data, 409);
+        refused(c, data, 409);
     else if (!strcmp(outcome, "dead"))
-        refused(r, data, 503);
+        refused(c, data, 503);
     else
         request_refuse(r, 409, "command.cancelled", text(data, "reason", "cancelled"),
                        "a newer request took its place, or somebody called it off");

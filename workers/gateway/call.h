@@ -10,6 +10,9 @@ struct call {
     int64_t wait_ms;  /* default when Prefer does not say */
     /* The event that ended it well; answers. data lives until the function returns. */
     void (*done)(struct request *r, const json_t *data);
+    /* It was refused, or given up: answers, and says so; false: the answer says why it was. NULL:
+     * the same. */
+    bool (*refused)(struct request *r, const json_t *data);
     /* No outcome in time, or none wanted: 202 with this Location (NULL: none) and this body
      * {…, "commandId"}; taken over. */
     const char *location;

@@ -190,6 +190,20 @@ static void on_unnoted(struct request *r, const char *command)
     give(r, &g->found);
 }
 
+/* What keeps it from being noted is no reason to withhold the credential, unless the connection has
+ * gone meanwhile. */
+static bool on_not_noted(struct request *r, const json_t *data)
+{
+    const struct giving *g = r->work;
+    const char *code = json_string_value(json_object_get(data, "code"));
+    if (code && !strcmp(code, "connection.unknown"))
+        return false;
+    log_warn(&r->cx, "credential.not_noted", KV_STR("workflow", g->key.workflow),
+             KV_STR("connection", g->found.id), KV_STR("why", code ? code : "unknown"));
+    give(r, &g->found);
+    return true;
+}
+
 static void note(struct giving *g)
 {
     g->r->work = g;
@@ -198,6 +212,7 @@ static void note(struct giving *g)
                                                      "connectionId", g->found.id),
                                    .wait_ms = NOTE_WAIT_MS,
                                    .done = on_noted,
+                                   .refused = on_not_noted,
                                    .undecided = on_unnoted});
 }
 

@@ -316,6 +316,7 @@ static void decide_workflow(struct batch *b, struct item *it)
                             !c->connection.deleting,
         .depends = d && d->there,
         .dependants = d ? d->dependants : 0,
+        .siblings = d ? d->siblings : 0,
         .now_ms = batch_now_ms(b),
     };
     const struct stream *stray = known ? NULL : batch_stray(b, it->cmd.subject);

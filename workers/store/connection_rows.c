@@ -79,7 +79,7 @@ static void forget_dependants(struct working_set *ws, struct connection_row *row
         if (strcmp(d->connection, row->connection.id) != 0)
             continue;
         d->there = d->made = false;
-        d->dependants = 0;
+        d->dependants = d->siblings = 0;
     }
     row->dropped = true;
     row->ndependants = 0;

@@ -87,6 +87,7 @@ static void on_dependencies(void *arg, const PGresult *r)
             continue;
         d->there = pg_int8(r, i, 2);
         d->dependants = pg_int8(r, i, 3);
+        d->siblings = pg_int8(r, i, 4);
     }
 }
 
@@ -172,6 +173,12 @@ void workflow_rows_load(struct working_set *ws, bool locked)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+static bool of_one_organisation(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "/");
+    return n == strcspn(b, "/") && !memcmp(a, b, n);
+}
+
 void workflow_row_decided(struct working_set *ws, struct workflow_row *row)
 {
     struct workflow *f = &row->workflow;
@@ -180,7 +187,9 @@ void workflow_row_decided(struct working_set *ws, struct workflow_row *row)
         return;
     for (size_t i = 0; i < table_count(ws->dependencies); i++) {
         struct dependency *other = table_at(ws->dependencies, i)->value;
-        other->dependants += !strcmp(other->connection, d->connection);
+        bool same = !strcmp(other->connection, d->connection);
+        other->dependants += same;
+        other->siblings += same && of_one_organisation(other->workflow, d->workflow);
     }
     d->there = d->made = true;
     f->depends_on = NULL;

@@ -83,8 +83,8 @@ struct workflow_row {
 /* What workflow.depend asks: does the workflow depend on the connection, and how many do? */
 struct dependency {
     const char *workflow, *connection;
-    bool there, made; /* so it is; a command of this batch has made it so */
-    int64_t dependants;
+    bool there, made;             /* so it is; a command of this batch has made it so */
+    int64_t dependants, siblings; /* siblings: those of the workflow's organisation */
 };
 
 /* A row that a command about a connection names: a secret, or the state of an authorization. */
