@@ -88,12 +88,34 @@ static void a_client_behind_trusted_proxies_is_whom_they_vouch_for(void **state)
     }
 }
 
+/* T-09 T-14 */
+static void a_network_of_ipv6_counts_as_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address, *network;
+    } rows[] = {
+        {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+        {"2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"},
+        {"2001:db8:1:3::1", "2001:db8:1:3::/64"},
+        {"::1", "::/64"},
+        {"192.0.2.7", "192.0.2.7"},
+        {"unknown", "unknown"},
+    };
+    char text[46];
+    for (size_t i = 0; i < LEN(rows); i++) {
+        net_network_text(rows[i].address, text);
+        assert_string_equal(text, rows[i].network);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_network_contains_its_addresses_and_no_others),
         cmocka_unit_test(an_address_is_read_with_brackets_or_a_port_and_written_shortest),
         cmocka_unit_test(a_client_behind_trusted_proxies_is_whom_they_vouch_for),
+        cmocka_unit_test(a_network_of_ipv6_counts_as_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,7 @@ static void what_finds_no_room_is_counted_without_its_particulars(void **state)
             various += !*row.what.address;
     }
     assert_int_equal(told, MANY);
-    assert_int_equal(rows, ROOM / 2 + 1);
+    assert_int_equal(rows, ROOM / 4 + 1);
     assert_int_equal(various, 1);
     tally_turn(t);
     see(t, 5000, 1);
@@ -191,6 +191,49 @@ static void credentials_leave_room_for_who_was_let_in(void **state)
     tally_free(&t);
 }
 
+static bool credential_is_told(struct tally *t, int n)
+{
+    struct sighting s = {.kind = SEEN_CREDENTIAL, .route = "credential_get", .owner = "ada"};
+    char connection[SIGHTING_CONNECTION];
+    struct tally_row row;
+    bool told = false;
+    snprintf(connection, sizeof connection, "acme/c%d", n);
+    memcpy(s.connection, connection, sizeof connection);
+    tally_see(t, &s, n);
+    while (tally_next(t, &row))
+        told |= row.what.kind == SEEN_CREDENTIAL && !strcmp(row.what.connection, connection);
+    return told;
+}
+
+/* T-09 O-07: neither a flood of strangers nor one of who is let in is a cover for who takes
+ * credentials. */
+static void a_credential_is_told_with_its_particulars_whatever_else_goes_on(void **state)
+{
+    (void)state;
+    enum { ROOM = 64 };
+    struct tally *t = of(ROOM);
+    for (int i = 0; i < 10 * ROOM; i++) {
+        struct sighting s = {.kind = i % 2 ? SEEN_AUTHENTICATED : SEEN_NO_CREDENTIAL};
+        snprintf(s.owner, sizeof s.owner, "u%d", i);
+        s.reason = s.kind == SEEN_AUTHENTICATED ? NULL : "unknown";
+        tally_see(t, &s, i);
+        see(t, i, i);
+    }
+    assert_true(credential_is_told(t, 1));
+    tally_free(&t);
+}
+
+/* O-07: one who takes more credentials in a window than there is room for. */
+static void credentials_without_end_are_told_one_by_one(void **state)
+{
+    (void)state;
+    enum { ROOM = 64 };
+    struct tally *t = of(ROOM);
+    for (int i = 0; i < 20 * ROOM; i++)
+        assert_true(credential_is_told(t, i));
+    tally_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +244,8 @@ int main(void)
         cmocka_unit_test(whatever_happens_everything_is_told_once),
         cmocka_unit_test(refusals_leave_room_for_who_was_let_in),
         cmocka_unit_test(credentials_leave_room_for_who_was_let_in),
+        cmocka_unit_test(a_credential_is_told_with_its_particulars_whatever_else_goes_on),
+        cmocka_unit_test(credentials_without_end_are_told_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,17 +104,6 @@ void access_refresh(struct access *a)
 
 /* ---- how often (T-14) ---- */
 
-/* Of IPv6 the network: whoever has one address there has 2^64. */
-static void rate_key(const struct request *r, char out[static 46])
-{
-    struct net_address a;
-    snprintf(out, 46, "%s", r->address);
-    if (!net_address_parse(out, strlen(out), &a) || a.bits != 128)
-        return;
-    memset(a.bytes + 8, 0, 8);
-    net_address_text(&a, out);
-}
-
 static struct rate per_second(int64_t n)
 {
     return (struct rate){.per_second = (double)n, .burst = 2 * (double)n};
@@ -143,7 +132,7 @@ static bool address_in_time(struct request *r)
     const struct conf *c = &r->gateway->conf;
     struct rates *rates = r->gateway->access->rates;
     char key[46];
-    rate_key(r, key);
+    net_network_text(r->address, key);
     if (r->route->rate == RATE_PROBE)
         return true;
     return in_time(
@@ -170,7 +159,7 @@ static bool token_in_time(struct request *r, const struct token_found *found)
 static void count_failure(struct request *r)
 {
     char key[46];
-    rate_key(r, key);
+    net_network_text(r->address, key);
     (void)rate_take(r->gateway->access->rates, "failures", key,
                     per_minute(r->gateway->conf.gateway_rate_failures), clock_mono_now_us());
 }

@@ -64,6 +64,17 @@ void net_address_text(const struct net_address *a, char out[static 46])
         snprintf(out, 46, "unknown");
 }
 
+void net_network_text(const char *address, char out[static 46])
+{
+    struct net_address a;
+    snprintf(out, 46, "%s", address);
+    if (!net_address_parse(address, strlen(address), &a) || a.bits != 128)
+        return;
+    memset(a.bytes + 8, 0, 8);
+    net_address_text(&a, out);
+    snprintf(out + strlen(out), 46 - strlen(out), "/64");
+}
+
 static bool parse_prefix(const char *s, size_t n, int bits, int *out)
 {
     *out = 0;

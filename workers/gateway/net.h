@@ -17,6 +17,10 @@ struct net_address net_address_of(const struct sockaddr *s);
 /* Out of at least 46 bytes. */
 void net_address_text(const struct net_address *a, char out[static 46]);
 
+/* Who has one IPv6 address has 2^64: of "2001:db8:1:2:3::4" "2001:db8:1:2::/64"; other texts as
+ * they are, as far as they fit. */
+void net_network_text(const char *address, char out[static 46]);
+
 /* Whether the address lies in the network "192.0.2.0/24"; an address alone is a network too. */
 bool net_contains(const char *cidr, size_t n, const struct net_address *a);
 /* The same for a comma-separated list. */

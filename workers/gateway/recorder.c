@@ -6,6 +6,7 @@
 
 #include "gateway/access.h"
 #include "gateway/gateway.h"
+#include "gateway/net.h"
 #include "gateway/publish.h"
 #include "gateway/request.h"
 
@@ -14,7 +15,7 @@
 #include "core/metric.h"
 
 enum {
-    ROWS = 4096,
+    ROWS = 8192,
     TURN_MS = 100,
     PER_TURN = 32,       /* composed in one turn of the loop: some milliseconds */
     UNDER_WAY_MAX = 256, /* beyond, it is counted and not sent */
@@ -54,7 +55,10 @@ static void see(struct request *r, struct sighting *s)
 {
     struct recorder *c = r->gateway->recorder;
     s->route = r->route->name;
-    fit(s->address, sizeof s->address, r->address);
+    if (s->reason)
+        net_network_text(r->address, s->address);
+    else
+        fit(s->address, sizeof s->address, r->address);
     fit(s->correlation, sizeof s->correlation, r->correlation_id);
     tally_see(c->tally, s, clock_ms(r->gateway->clock));
 }

@@ -5,10 +5,22 @@
 #define NOBODY UINT32_MAX
 #define VARIOUS "various" /* why: there was no room to tell them apart */
 
+/* Whose room is no one else's: who was let in, credentials that were given, and refusals, of which
+ * strangers may cause as many as they like. */
+enum share { SHARE_LET_IN, SHARE_GIVEN, SHARE_REFUSED, SHARES };
+
+static const enum share shares[SEEN_KINDS] = {
+    [SEEN_AUTHENTICATED] = SHARE_LET_IN, [SEEN_DOWNLOAD] = SHARE_LET_IN,
+    [SEEN_CREDENTIAL] = SHARE_GIVEN,     [SEEN_DENIED] = SHARE_REFUSED,
+    [SEEN_NO_DOWNLOAD] = SHARE_REFUSED,  [SEEN_NO_CREDENTIAL] = SHARE_REFUSED,
+    [SEEN_NO_CALLBACK] = SHARE_REFUSED,
+};
+
 struct tally {
     size_t n, max; /* max + SEEN_KINDS rows are there: the last are for what finds no room */
-    size_t next;   /* where tally_next goes on */
-    size_t slots;  /* a power of two, at least twice max */
+    size_t used[SHARES], told[SHARES]; /* of the n; told: rows whose first has been */
+    size_t next;                       /* where tally_next goes on */
+    size_t slots;                      /* a power of two, at least twice max */
     uint32_t *index;
     struct tally_row rows[];
 };
@@ -102,19 +114,58 @@ static struct tally_row *spare_of(struct tally *t, const struct sighting *what)
     return row;
 }
 
+static size_t room_of(const struct tally *t, enum share share)
+{
+    return share == SHARE_GIVEN ? t->max / 2 : t->max / 4;
+}
+
+/* The window of a share (SHARES: of all) ends: what is counted may be told, the rest is forgotten.
+ */
+static void end_window(struct tally *t, enum share which)
+{
+    size_t kept = 0;
+    forget_places(t);
+    memset(t->used, 0, sizeof t->used);
+    for (size_t i = 0; i < t->n; i++) {
+        enum share share = shares[t->rows[i].what.kind];
+        bool ends = which == SHARES || which == share;
+        if (ends && !t->rows[i].count)
+            continue;
+        if (kept != i)
+            t->rows[kept] = t->rows[i];
+        t->rows[kept].told = t->rows[kept].told && !ends;
+        *find(t, &t->rows[kept].what) = (uint32_t)kept;
+        t->used[share]++;
+        kept++;
+    }
+    t->n = kept;
+    for (size_t i = 0; i < SHARES; i++)
+        t->told[i] = which == SHARES || which == i ? 0 : t->told[i];
+}
+
+/* Who is let in can be named, and does not hide among many: rather than that particulars are lost,
+ * the window ends early. Not for a few rows' sake: it means a walk over all. */
+static bool make_room(struct tally *t, enum share share)
+{
+    bool worth_it = t->told[share] && t->told[share] >= room_of(t, share) / 16;
+    if (share == SHARE_REFUSED || !worth_it)
+        return false;
+    end_window(t, share);
+    return t->used[share] < room_of(t, share);
+}
+
 static struct tally_row *row_of(struct tally *t, const struct sighting *what)
 {
+    enum share share = shares[what->kind];
     uint32_t *place = find(t, what);
-    /* Strangers, and those who fetch one credential after the other, leave room for who was let in.
-     */
-    bool many = what->kind != SEEN_AUTHENTICATED && what->kind != SEEN_DOWNLOAD;
-    size_t most = many ? t->max / 2 : t->max;
-    if (*place == NOBODY && t->n >= most)
+    if (*place != NOBODY)
+        return &t->rows[*place];
+    if (t->used[share] >= room_of(t, share) && !make_room(t, share))
         return spare_of(t, what);
-    if (*place == NOBODY) {
-        *place = (uint32_t)t->n++;
-        t->rows[*place] = (struct tally_row){.what = *what};
-    }
+    place = find(t, what);
+    *place = (uint32_t)t->n++;
+    t->used[share]++;
+    t->rows[*place] = (struct tally_row){.what = *what};
     return &t->rows[*place];
 }
 
@@ -131,17 +182,7 @@ void tally_see(struct tally *t, const struct sighting *what, int64_t now_ms)
 
 void tally_turn(struct tally *t)
 {
-    size_t kept = 0;
-    forget_places(t);
-    for (size_t i = 0; i < t->n; i++) {
-        if (!t->rows[i].count)
-            continue;
-        t->rows[kept] = t->rows[i];
-        t->rows[kept].told = false;
-        *find(t, &t->rows[kept].what) = (uint32_t)kept;
-        kept++;
-    }
-    t->n = kept;
+    end_window(t, SHARES);
     t->next = 0;
     for (size_t i = t->max; i < t->max + SEEN_KINDS; i++)
         t->rows[i].told = false;
@@ -156,9 +197,12 @@ bool tally_next(struct tally *t, struct tally_row *out)
 {
     size_t all = t->n + SEEN_KINDS;
     for (size_t tried = 0; tried < all; tried++) {
-        struct tally_row *row = nth(t, t->next++ % all);
+        size_t i = t->next++ % all;
+        struct tally_row *row = nth(t, i);
         if (row->told || !row->count)
             continue;
+        if (i < t->n)
+            t->told[shares[row->what.kind]]++;
         *out = *row;
         row->told = true;
         row->count = 0;

@@ -1,6 +1,9 @@
 /* tally — what is seen at the edge, counted for the audit trail (T-09): who came in, who was
  * refused, which links were used. Equal sightings of one window are one row, so that a flood costs
- * a bounded table and a bounded trail; what finds no room is counted without its particulars.
+ * a bounded table and a bounded trail; what finds no room is counted without its particulars. A
+ * quarter of the room is for who was let in, half of it for credentials, a quarter for refusals: no
+ * flood of one is a cover for another. Where there is no room for who was let in or for a
+ * credential, what is there is told before its time.
  *
  * The first of its kind is told at once, the rest as a count when the window ends; a kind that was
  * not seen for a whole window is forgotten. Nothing is lost, and nothing is told twice. Pure. */
@@ -34,8 +37,8 @@ struct sighting {
     const char *route;  /* of the first of them */
     char token[UUID_TEXT], session[UUID_TEXT];
     char owner[SIGHTING_OWNER];
-    char connection[SIGHTING_CONNECTION]; /* its id */
-    char address[SIGHTING_ADDRESS];
+    char connection[SIGHTING_CONNECTION];   /* its id */
+    char address[SIGHTING_ADDRESS];         /* of IPv6, where somebody was refused, the /64 */
     char correlation[SIGHTING_CORRELATION]; /* of the first of them */
 };
 
