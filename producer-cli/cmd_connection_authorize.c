@@ -185,15 +185,34 @@ static int authorize_here(struct cli *cli, struct db *db, const struct org_name 
 
 /* ---- at another device ---- */
 
+struct device {
+    struct cli *cli;
+    struct db *db;
+    const struct org_name *who;
+};
+
+/* The event says that there is a code, and the row, which fewer may read, has it. */
 static void tell_code(const json_t *event, void *arg)
 {
-    struct cli *cli = arg;
-    const json_t *data = json_object_get(event, "data");
-    const char *code = text_of(data, "userCode"), *uri = text_of(data, "verificationUri");
-    if (!code)
+    const struct device *d = arg;
+    struct cli *cli = d->cli;
+    struct err err = {0};
+    const char *type = text_of(event, "type");
+    if (!type || strcmp(type, "drawbridge.connection.waiting") != 0)
         return;
+    auto_json json_t *row = connection_row(d->db, d->who, false, &err);
+    const char *code = row ? text_of(row, "user_code") : NULL;
+    const char *uri = row ? text_of(row, "verification_uri") : NULL;
+    if (!code) {
+        out_line(&cli->say, STYLE_WARN, "The code is not to be seen: drawbridge connection show %s",
+                 d->who->id);
+        return;
+    }
     if (cli->json) {
-        out_json_line(&cli->out, event);
+        auto_json json_t *whole = json_deep_copy(event);
+        json_object_set(json_object_get(whole, "data"), "userCode",
+                        json_object_get(row, "user_code"));
+        out_json_line(&cli->out, whole);
     } else {
         auto_free char *clean_code = text_clean(code, 0),
                        *clean_uri = text_clean(uri ? uri : "", 0);
@@ -204,9 +223,10 @@ static void tell_code(const json_t *event, void *arg)
     fflush(cli->out.to);
 }
 
-static int authorize_elsewhere(struct cli *cli, const struct org_name *who)
+static int authorize_elsewhere(struct cli *cli, struct db *db, const struct org_name *who)
 {
-    const struct send_hooks hooks = {tell_code, NULL, cli};
+    struct device device = {cli, db, who};
+    const struct send_hooks hooks = {tell_code, NULL, &device};
     auto_json json_t *data = command_data(who->id, clock_wall_ms() + DEVICE_LIFE_MS);
     json_object_set_new(data, "device", json_true());
     return connection_send_hooked(cli, "connection.authorize", data,
@@ -223,7 +243,7 @@ static int run_authorize(struct cli *cli)
     auto_json json_t *row = db ? connection_row(db, &who, false, &err) : NULL;
     if (!row)
         return cli_fail(cli, &err);
-    return line_has(&cli->line, "device") ? authorize_elsewhere(cli, &who)
+    return line_has(&cli->line, "device") ? authorize_elsewhere(cli, db, &who)
                                           : authorize_here(cli, db, &who, row, &err);
 }
 

@@ -449,6 +449,33 @@ def test_a_person_enters_a_code_at_another_device(oauth):
     assert oauth.show(name)["user_code"] is None
 
 
+def test_the_code_of_a_device_is_for_those_whose_connection_it_is(oauth, stack, client, url):
+    """O-13 S5: whoever enters it first has the grant; those who may only use what is GLOBAL do not see it."""
+    shared, own = oauth.make(org="GLOBAL"), oauth.make()
+    codes = {}
+    for name, org in ((shared, "GLOBAL"), (own, "acme")):
+        status, begun, _ = oauth.admin("POST", f"{CONNECTIONS}/{name}/authorize?org={org}&device=true")
+        assert status == 200, begun
+        codes[name] = begun["user_code"]
+        assert oauth.show(name, org)["user_code"] == codes[name]
+
+    def seen(asker, name):
+        listed = asker("GET", f"{CONNECTIONS}?include_global=true&limit=1000")[1]["connections"]
+        in_list = [c["user_code"] for c in listed if c["connection_name"] == name]
+        return [asker("GET", f"{CONNECTIONS}/{name}")[1]["connection"]["user_code"], *in_list]
+
+    ada, cyd = (Caller(url, token_of(stack, person(client, t), "connections:read")) for t in ("acme", "GLOBAL"))
+    assert seen(ada, own) == [codes[own]] * 2
+    assert seen(ada, shared) == [None] * 2 and seen(cyd, shared)[0] is None
+    until(lambda: any(e.kind == "connection.waiting" for e in client.about(f"connection/GLOBAL/{shared}")), 15, "the trail")
+    said = [e.data for name, org in ((shared, "GLOBAL"), (own, "acme")) for e in client.about(f"connection/{org}/{name}")]
+    assert not any(code in json.dumps(said) for code in codes.values())
+    for code in codes.values():
+        oauth.provider.approve(code)
+    for name, org in ((shared, "GLOBAL"), (own, "acme")):
+        until(lambda n=name, o=org: oauth.show(n, o)["status"] == "completed", 20, "the person is done")
+
+
 def test_nobody_authorizes_what_gets_its_tokens_by_itself(oauth):
     """O-03: 400 for client_credentials."""
     name = oauth.make(flow="client_credentials")

@@ -81,6 +81,7 @@ static void say(enum event_kind kind, struct connection c)
     connection_data(&out, &e, &plan);
     char name[64];
     snprintf(name, sizeof name, "events/%s", event_kind_name(kind));
+    assert_null(memmem(out.p, out.n, "WDJB", 4)); /* O-13: who enters a code first has the grant */
     conforms(name, &out);
 }
 

@@ -33,10 +33,22 @@ struct asking {
     int status;
 };
 
+/* Whoever enters the code of a device first, with an account of their own, has the connection: it
+ * is for those whose it is, and not for all who may use it. */
+static void hide_code(const struct request *r, json_t *row)
+{
+    const char *org = text(row, "org");
+    bool own = org && strcmp(org, ORGANISATION_GLOBAL) != 0 &&
+               !strcmp(org, organisation_own(r->principal));
+    if (row && !own && !organisation_any(r->principal))
+        json_object_set_new(row, "user_code", json_null());
+}
+
 static void on_row(void *arg, json_t *rows, const struct err *err)
 {
     struct asking *a = arg;
     json_t *row = json_array_get(rows, 0);
+    hide_code(a->r, row);
     if (err)
         request_unasked(a->r, err);
     else if (!row)
@@ -345,6 +357,9 @@ struct listing {
 static void on_list(void *arg, json_t *rows, const struct err *err)
 {
     struct listing *l = arg;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) hide_code(l->r, row);
     if (err)
         request_unasked(l->r, err);
     else

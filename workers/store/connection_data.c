@@ -48,10 +48,8 @@ void connection_data(struct buf *b, const struct plan_event *e, const struct pla
     put_bool(b, "reconnectRequired", c->reconnect || c->reason == CONNECTION_RECONNECT);
     put_str(b, "createdBy", c->created_by);
     put_times(b, c);
-    if (e->kind == EVENT_CONNECTION_WAITING) {
-        put_str(b, "userCode", c->user_code);
+    if (e->kind == EVENT_CONNECTION_WAITING) /* whoever enters the code first has the grant */
         put_str(b, "verificationUri", c->verification_uri);
-    }
     if (e->kind == EVENT_CONNECTION_DELETED)
         put_list(b, "workflows", plan->workflows, plan->nworkflows);
     buf_str(b, "}");
