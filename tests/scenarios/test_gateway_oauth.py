@@ -117,13 +117,21 @@ class OAuth:
             assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
             policy = answer.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
-            assert "<script" not in page and "http:" not in page and "https:" not in page
+            shown = re.sub("<input[^>]*>", "", page)
+            assert "<script" not in page and "http:" not in shown and "https:" not in shown
         return answer.status, page, answer.headers
+
+    def agree(self, location, **headers):
+        """The person comes back to an authorization that no browser is bound to, and presses the button."""
+        status, page, fields = self.come_back(location)
+        assert (status, title(page)) == (200, "Connect your account?"), page
+        assert "form-action 'self'" in fields["Content-Security-Policy"]
+        return self.come_back(location.partition("?")[0], "POST", form=hidden(page), **headers)
 
     def connect(self, name, org="acme"):
         """All of it; the page."""
         begun, _ = self.authorize(name, org=org)
-        status, page, _ = self.come_back(self.consent(begun["authorization_url"]))
+        status, page, _ = self.agree(self.consent(begun["authorization_url"]))
         assert (status, title(page)) == (200, "Connected"), page
         return page
 
@@ -139,6 +147,11 @@ def person(client, tenant):
     name = "u-" + new_id()[:13]
     client.do(client.user_put(name, headers={"ce_tenant": tenant}))
     return name
+
+
+def hidden(page):
+    """What the button of a page posts."""
+    return {name: html.unescape(value) for name, value in re.findall('<input type="hidden" name="(.*?)" value="(.*?)">', page)}
 
 
 def title(page):
@@ -289,7 +302,7 @@ def test_a_person_authorizes_a_connection(oauth, stack, client):
     location = oauth.consent(begun["authorization_url"])
     code = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(location).query))["code"]
     assert oauth.come_back(location, "HEAD")[0] == 200  # uses nothing up
-    status, page, _ = oauth.come_back(location + "&session_state=whatever&authuser=0")
+    status, page, _ = oauth.agree(location + "&session_state=whatever&authuser=0")
     assert (status, title(page)) == (200, "Connected")
     assert code not in page and begun["state"] not in page
     shown = oauth.show(name)
@@ -335,7 +348,7 @@ def test_a_callback_that_does_not_fit_changes_nothing(oauth, stack, admin, clien
     begun, _ = oauth.authorize(name)
     location = oauth.consent(begun["authorization_url"])
     assert admin("PUT", f"{CONNECTIONS}/{name}?org=acme", {"client_auth": "basic"})[0] == 200
-    status, page, _ = oauth.come_back(location)
+    status, page, _ = oauth.agree(location)
     assert (status, title(page)) == (409, "The connection was changed")
     assert not oauth.provider.ledger("asked", endpoint="token", client=oauth.show(name)["client_id"])
     told = lambda: {e.data["reason"] for e in client.events if e.kind == "callback.refused" and  # noqa: E731
@@ -366,7 +379,7 @@ def test_a_provider_that_does_not_take_the_code_is_told_as_such(oauth):
     begun, _ = oauth.authorize(name)
     location = oauth.consent(begun["authorization_url"])
     with oauth.provider.misbehaving("error", error="invalid_grant", description="the code {token} is stale"):
-        status, page, _ = oauth.come_back(location)
+        status, page, _ = oauth.agree(location)
     assert (status, title(page)) == (200, "The provider did not accept it")
     assert "stale" in page and "code-" not in page
     assert (oauth.show(name)["status"], oauth.show(name)["reason"]) == ("failed", "refused")
@@ -399,8 +412,34 @@ def test_a_provider_may_post_its_answer(oauth):
     name = oauth.make()
     begun, _ = oauth.authorize(name)
     path, query = oauth.consent(begun["authorization_url"]).partition("?")[::2]
-    status, page, _ = oauth.come_back(path, "POST", form=[*urllib.parse.parse_qsl(query), ("odd", "ü &+%")])
+    form = [*urllib.parse.parse_qsl(query), ("odd", "ü &+%")]
+    status, page, _ = oauth.come_back(path, "POST", form=form)
+    assert (status, title(page)) == (200, "Connect your account?")
+    status, page, _ = oauth.come_back(path, "POST", form=hidden(page))
     assert (status, title(page)) == (200, "Connected")
+
+
+def test_a_person_who_was_sent_a_link_is_asked_before_anything_is_connected(oauth, stack):
+    """O-03 O-04 S6: whoever began it may have sent somebody else; what no browser is bound to needs the button of our
+    page, which says whose connection it is and who began it."""
+    name = oauth.make()
+    begun, _ = oauth.authorize(name)
+    location = oauth.consent(begun["authorization_url"])
+    path, query = location.partition("?")[::2]
+    form = dict(urllib.parse.parse_qsl(query))
+    requester = stack.value("SELECT requester FROM oauth_state WHERE connection = %s", f"acme/{name}")
+    for answer in (oauth.come_back(location), oauth.come_back(location), oauth.come_back(location + "&agreed=yes"),
+                   oauth.come_back(path, "POST", form={**form, "agreed": "yes"}, Sec_Fetch_Site="cross-site")):
+        status, page, _ = answer
+        assert (status, title(page)) == (200, "Connect your account?")
+        assert f"<dd>acme/{name}</dd>" in page and f"<dd>{requester}</dd>" in page
+        assert hidden(page) == {**{k: form[k] for k in ("code", "state", "iss") if k in form}, "agreed": "yes"}
+    assert oauth.show(name)["status"] == "waiting_callback"
+    assert not oauth.provider.ledger("asked", endpoint="token", client=oauth.show(name)["client_id"])
+    status, page, _ = oauth.agree(location, Sec_Fetch_Site="same-origin")
+    assert (status, title(page)) == (200, "Connected")
+    status, page, _ = oauth.come_back(path, "POST", form={**form, "agreed": "yes"})
+    assert (status, title(page)) == (400, "This link does not work")
 
 
 def test_in_a_browser_the_page_is_clear_and_the_cookie_binds(oauth):

@@ -1,7 +1,7 @@
 /* binding — the browser in which an authorization was begun (O-03, RFC 9700 §4.7.1): a cookie that
  * no page can read, of which the state's row keeps the digest. Only a browser that asks from our
- * own origin is bound; others, programs above all, have no place for a cookie, and the state alone
- * says who began (ADR 0020). */
+ * own origin is bound; others, programs above all, have no place for a cookie, and whoever comes
+ * back is asked first (ADR 0020). */
 #pragma once
 
 #include "gateway/request.h"

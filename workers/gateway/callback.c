@@ -1,6 +1,7 @@
 /* Where a provider sends a person back to (O-04): with a code, which becomes tokens, or with an
  * error. There is no bearer token here; what lets somebody in is the state, which is found by its
- * digest, belongs to the connection in the path, is good once, ends, and may be bound to a browser.
+ * digest, belongs to the connection in the path, is good once, ends, and is bound to a browser, or
+ * else the person is asked once more, for whoever began it may have sent somebody else.
  * The answer is a page for that person (callback_page.h). */
 #include "gateway/access.h"
 #include "gateway/binding.h"
@@ -26,6 +27,7 @@ struct returning {
     struct request *r;
     const char *code, *state, *iss, *error, *description; /* NULL: absent */
     const char *state_id, *connection;                    /* of the row */
+    bool agreed;                                          /* the person was asked, and said so */
     uint8_t code_id[UUID_BYTES];
 };
 
@@ -262,6 +264,27 @@ static bool holds(struct returning *b, const json_t *row)
     return false;
 }
 
+/* Nobody knows in whose browser it was begun: that a person comes back does not mean that they know
+ * what they have allowed. Somebody else may have sent them the link. */
+static void ask_person(struct returning *b, const json_t *row)
+{
+    const struct callback_field fields[] = {
+        {"code", b->code}, {"state", b->state}, {"iss", b->iss}, {"agreed", "yes"}, {NULL, NULL}};
+    callback_page_answer(
+        b->r, &(struct callback_page){
+                  .status = 200,
+                  .tone = TONE_WAIT,
+                  .title = "Connect your account?",
+                  .said = "You have just allowed access to an account of yours. If you go on, "
+                          "whoever may use this connection works with that account.",
+                  .next = "If you do not know about it, or somebody sent you a link, close this "
+                          "window: nothing has been connected.",
+                  .connection = b->connection,
+                  .requester = text(row, "requester"),
+                  .button = "Connect",
+                  .fields = fields});
+}
+
 static void on_state(void *arg, json_t *rows, const struct err *err)
 {
     struct returning *b = arg;
@@ -281,6 +304,8 @@ static void on_state(void *arg, json_t *rows, const struct err *err)
         (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
     else if (b->error)
         exchange_error(b);
+    else if (!text(row, "binding") && !b->agreed)
+        ask_person(b, row);
     else {
         uuid_random(b->code_id);
         secret_row_add(r, b->code_id, b->connection, "code", b->code, on_code, b);
@@ -310,6 +335,14 @@ static void come_back(struct returning *b)
     args_bytes(&a, digest, sizeof digest);
     reader_ask(r->gateway->reader, SQL_OAUTH_STATE_SHOW, &a, on_state, b);
     args_done(&a);
+}
+
+/* The button of our own page was pressed: a form of a provider has no such field, and one of
+ * somebody else's page comes from elsewhere. */
+static bool agrees(const struct request *r)
+{
+    const char *agreed = text(r->body, "agreed"), *site = request_header(r, "Sec-Fetch-Site");
+    return agreed && !strcmp(agreed, "yes") && (!site || !strcmp(site, "same-origin"));
 }
 
 static struct returning *begin(struct request *r)
@@ -351,5 +384,6 @@ void handle_oauth_callback_form(struct request *r)
     b->iss = text(r->body, "iss");
     b->error = text(r->body, "error");
     b->description = text(r->body, "error_description");
+    b->agreed = agrees(r);
     come_back(b);
 }

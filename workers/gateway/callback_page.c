@@ -20,20 +20,18 @@ static const struct page_file *style(void)
     return f;
 }
 
-/* The style in the page is the one thing that it may have, and by its digest. */
-static void set_policy(struct request *r)
+/* The style in the page is the one thing that it may have, and by its digest; and a form to us. */
+static void set_policy(struct request *r, bool form)
 {
-    static char policy[256];
+    char policy[256];
     uint8_t digest[crypto_hash_sha256_BYTES];
     char hash[HASH_TEXT];
-    if (!*policy) {
-        crypto_hash_sha256(digest, (const uint8_t *)style()->text, style()->length);
-        sodium_bin2base64(hash, sizeof hash, digest, sizeof digest, sodium_base64_VARIANT_ORIGINAL);
-        snprintf(policy, sizeof policy,
-                 "default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action 'none'; "
-                 "frame-ancestors 'none'",
-                 hash);
-    }
+    crypto_hash_sha256(digest, (const uint8_t *)style()->text, style()->length);
+    sodium_bin2base64(hash, sizeof hash, digest, sizeof digest, sodium_base64_VARIANT_ORIGINAL);
+    snprintf(policy, sizeof policy,
+             "default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action %s; "
+             "frame-ancestors 'none'",
+             hash, form ? "'self'" : "'none'");
     request_set(r, "Content-Security-Policy", policy);
     request_set(r, "Referrer-Policy", "no-referrer");
     request_set(r, "Cross-Origin-Opener-Policy", "same-origin");
@@ -82,6 +80,22 @@ static void put_fact(struct buf *b, const char *name, const char *value)
     put_element(b, "<dd>", value, "</dd>\n");
 }
 
+static void put_form(struct buf *b, const struct request *r, const struct callback_page *p)
+{
+    if (!p->button)
+        return;
+    put_element(b, "<form method=\"post\" action=\"", r->path, "\">\n");
+    for (const struct callback_field *f = p->fields; f->name; f++) {
+        if (!f->value)
+            continue;
+        put_element(b, "<input type=\"hidden\" name=\"", f->name, "\"");
+        buf_str(b, " value=\"");
+        put_escaped(b, f->value);
+        buf_str(b, "\">\n");
+    }
+    put_element(b, "<button type=\"submit\">", p->button, "</button>\n</form>\n");
+}
+
 static void put_page(struct buf *b, const struct request *r, const struct callback_page *p)
 {
     static const char *const tones[] = {
@@ -97,9 +111,11 @@ static void put_page(struct buf *b, const struct request *r, const struct callba
                tones[p->tone], signs[p->tone]);
     put_element(b, "<h1>", p->title, "</h1>\n");
     put_element(b, "<p>", p->said, "</p>\n");
+    put_form(b, r, p);
     put_element(b, "<p class=\"next\">", p->next, "</p>\n");
     buf_str(b, "<dl>\n");
     put_fact(b, "Connection", p->connection);
+    put_fact(b, "Begun by", p->requester);
     put_fact(b, "The provider says", p->detail);
     put_fact(b, "Reference", r->correlation_id);
     buf_str(b, "</dl>\n</main>\n</body>\n</html>\n");
@@ -111,7 +127,8 @@ void callback_page_answer(struct request *r, const struct callback_page *p)
     buf_init(&b, PAGE_MAX);
     put_page(&b, r, p);
     const uint8_t *copy = buf_ok(&b) ? arena_copy(r->arena, b.p, b.n) : NULL;
-    set_policy(r);
+    set_policy(r, p->button != NULL);
+    r->answer.secret = true;
     request_answer(r, copy ? p->status : 503, "text/html; charset=utf-8",
                    copy ? (struct bytes){copy, b.n} : (struct bytes){(const uint8_t *)"", 0});
 }
