@@ -70,6 +70,11 @@ def clumsy(url, admin, planted):
         raw(url, "PATCH", "/api/v1/tokens/" + new_id(), json.dumps({"secret": word("a secret")}), **bearer),
         raw(url, "GET", "/api/vpn/status", Traceparent="00-" + word("no trace") + "-01-00", **bearer),
         raw(url, "POST", "/api/vpn/stop", json.dumps({"sessionId": new_id()}), Content_Type="text/" + word("type"), **bearer),
+        raw(url, "POST", "/api/oauth/connections", json.dumps({
+            "connection_name": "c", "oauth_flow_type": "authorization_code", "client_id": "c", "token_url": "https://example.org/",
+            "client_secret": word("client secret"), "refresh_token": word("refresh token")}), **bearer),
+        raw(url, "POST", "/api/oauth/callback/none", urllib.parse.urlencode({"state": "x" * 43, "code": word("posted code")}),
+            Content_Type="application/x-www-form-urlencoded"),
         raw(url, "GET", "/api/audit?type=" + word("no type"), **bearer),
         raw(url, "GET", "/api/audit/stream", Last_Event_ID=word("no position"), **bearer),
     ]

@@ -206,6 +206,26 @@ static void utf8_is_taken_by_the_letter_of_the_rfc(void **state)
     assert_int_equal(utf8_count("a\xc3\xa4\xf0\x9f\x90\xb2", 7), 3);
 }
 
+/* S9: what was read of a body is not left in memory that is given back. */
+static void a_tree_that_is_wiped_has_no_text_left(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":\"secret\",\"b\":[1,\"secret\",{\"c\":\"secret\"}],\"d\":null}";
+    struct err err = {0};
+    json_t *v = json_value_parse(text, sizeof text - 1, &err);
+    assert_non_null(v);
+    json_value_wipe(v);
+    json_t *list = json_object_get(v, "b");
+    const json_t *texts[] = {json_object_get(v, "a"), json_array_get(list, 1),
+                             json_object_get(json_array_get(list, 2), "c")};
+    for (size_t i = 0; i < LEN(texts); i++)
+        assert_memory_equal(json_string_value(texts[i]), "\0\0\0\0\0\0", 6);
+    assert_int_equal(json_integer_value(json_array_get(list, 0)), 1);
+    json_decref(v);
+    json_value_wipe(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +235,7 @@ int main(void)
         cmocka_unit_test(values_are_equal_by_meaning_not_by_writing),
         cmocka_unit_test(numbers_are_ordered_exactly),
         cmocka_unit_test(multiples_are_counted_in_decimal_digits),
+        cmocka_unit_test(a_tree_that_is_wiped_has_no_text_left),
         cmocka_unit_test(utf8_is_taken_by_the_letter_of_the_rfc),
     };
     return cmocka_run_group_tests_name("json_value", tests, NULL, NULL);

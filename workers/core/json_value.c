@@ -2,8 +2,21 @@
 
 #include <assert.h>
 #include <math.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Trees that were parsed are JSON_DEPTH_MAX deep at most. */
+void json_value_wipe(json_t *v)
+{
+    const char *key;
+    size_t i;
+    json_t *item;
+    if (json_is_string(v))
+        sodium_memzero((char *)(uintptr_t)json_string_value(v), json_string_length(v));
+    json_array_foreach(v, i, item) json_value_wipe(item);
+    json_object_foreach(v, key, item) json_value_wipe(item);
+}
 
 static bool object_equal(const json_t *a, const json_t *b, int64_t *steps)
 {

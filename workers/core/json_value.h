@@ -20,6 +20,10 @@ static inline void json_value_done(json_t **v)
 }
 #define auto_json auto_with(json_value_done)
 
+/* Overwrites every text in it, before it is freed; names of members stay. What else refers to these
+ * texts finds zeros. NULL is fine. */
+void json_value_wipe(json_t *v);
+
 /* *steps falls with the work done; at 0 the answer is false. */
 bool json_value_equal(const json_t *a, const json_t *b, int64_t *steps);
 /* <0, 0, >0; both are numbers. Exact, also between integers and reals. */

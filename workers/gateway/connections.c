@@ -207,15 +207,6 @@ struct putting {
     uint8_t id[UUID_BYTES];
 };
 
-/* The body's texts are over when the request is: until then they lie in memory that is not
- * guarded, so they go as soon as they are sealed. */
-static void wipe(const json_t *value)
-{
-    const char *p = json_string_value(value);
-    if (p)
-        sodium_memzero((char *)(uintptr_t)p, json_string_length(value));
-}
-
 static void put_next(struct putting *p);
 
 static void on_secret(void *arg, json_t *rows, const struct err *err)
@@ -251,13 +242,13 @@ static void put_next(struct putting *p)
 {
     struct request *r = p->r;
     for (; p->next < LEN(secrets); p->next++) {
-        const json_t *value = json_object_get(r->body, secrets[p->next].kind);
+        json_t *value = json_object_get(r->body, secrets[p->next].kind);
         if (!value)
             continue;
         secret_id(r, secrets[p->next].kind, json_string_value(value), p->id);
         secret_row_add(r, p->id, p->target.id, secrets[p->next].kind, json_string_value(value),
                        on_secret, p);
-        wipe(value);
+        json_value_wipe(value); /* no longer in memory that is not guarded than it must be */
         return;
     }
     connection_send(r, "connection.put", &p->target, take(p->data), on_done);

@@ -44,8 +44,11 @@ static bool put_field(json_t *form, const uint8_t *p, size_t n, char *scratch)
     auto_json json_t *value =
         text_of(equals ? equals + 1 : p + n, equals ? n - name_n - 1 : 0, scratch);
     const char *key = json_string_value(name);
-    return key && value && !json_object_get(form, key) &&
-           json_object_size(form) < FORM_FIELDS_MAX && !json_object_set(form, key, value);
+    bool ok = key && value && !json_object_get(form, key) &&
+              json_object_size(form) < FORM_FIELDS_MAX && !json_object_set(form, key, value);
+    if (!ok)
+        json_value_wipe(value);
+    return ok;
 }
 
 json_t *form_json(const uint8_t *p, size_t n, struct err *err)
@@ -64,6 +67,7 @@ json_t *form_json(const uint8_t *p, size_t n, struct err *err)
     free(scratch);
     if (ok)
         return take(form);
+    json_value_wipe(form);
     (void)err_set(err, ERR_BAD_INPUT, "is no form of texts, each under a name of its own");
     return NULL;
 }

@@ -134,6 +134,7 @@ void request_free(struct request **p)
     if (r->wiped.p)
         sodium_memzero((void *)(uintptr_t)r->wiped.p, r->wiped.n);
     buf_done(&r->raw);
+    json_value_wipe(r->body);
     json_decref(r->body);
     struct arena *a = r->arena;
     arena_free(&a);
