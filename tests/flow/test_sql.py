@@ -463,7 +463,7 @@ def test_a_state_is_used_once(db):
     """O-03 S5"""
     called(db, "oauth_state_add", intent(8), b"\1" * 32, "o/state", 1, "ada", None, b"sealed", "https://example.org/",
            None, "2026-11-21Z", "2026-11-22Z")
-    assert called(db, "oauth_state_show", b"\1" * 32)[0][-1] is True
+    assert called(db, "oauth_state_show", b"\1" * 32)[0][-2] is True
     called(db, "oauth_state_take", [intent(8)], ["o/state"], [intent(9)], "2026-11-21Z", 1)
     refused_with("DB002", called, db, "oauth_state_take", [intent(8)], ["o/state"], [intent(9)], "2026-11-21Z", 1)
     assert called(db, "oauth_state_find", [intent(8)])[0][-1] is False
