@@ -123,12 +123,28 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(connections, provider):
     assert family(provider, connections, id)["current"] == connections.token(id, "refresh_token")
 
 
+def test_who_says_that_it_has_enough_costs_no_attempt(connections, provider, client, stack):
+    """O-05 O-08: one more 429 than there are tries, and the command is done when there is room."""
+    id = connections.make(provider, flow="refresh_token", row="local_silent")
+    connections.completed(id)
+    rule = provider.misbehave("status", code=429, retry_after=1, count=5)
+    command = client.send(connections.command("refresh", id))
+
+    def ended():
+        stack.clock_forward(1000)
+        return client.has_outcome(command)
+
+    until(ended, 60, "renewed", every=0.3)
+    assert client.outcome(command).outcome == "done" and rule["seen"] == 5
+    assert connections.row(id)["generation"] == 2 and connections.row(id)["doubt_at"] is None
+
+
 def test_what_fails_for_a_moment_too_often_is_a_dead_letter_and_serves_what_it_has(connections, provider, client, stack):
     """O-05 O-09: the first try and three more; then a person may look, the connection is completed as before, and is
     asked again by itself later."""
     id = connections.make(provider, flow="refresh_token", row="local_silent")
     connections.completed(id)
-    rule = provider.misbehave("status", code=429)
+    rule = provider.misbehave("status", code=500)
     command = client.send(connections.command("refresh", id))
 
     def ended():
@@ -139,7 +155,7 @@ def test_what_fails_for_a_moment_too_often_is_a_dead_letter_and_serves_what_it_h
     assert client.outcome(command).outcome == "dead" and rule["seen"] == 4
     row = connections.row(id)
     assert row["status"] == "completed" and row["generation"] == 1 and row["doubt_at"] is None
-    assert "enough" in row["message"] and provider.active(connections.token(id))
+    assert "failed" in row["message"] and provider.active(connections.token(id))
     provider.behave()
     stack.clock_forward(61_000)
     connections.completed(id, generation=2)

@@ -85,6 +85,21 @@ void engine_effect_done(struct engine *e, uint64_t token, enum effect_sign sign,
     e->busy = true;
 }
 
+void engine_effect_throttled(struct engine *e, uint64_t token, int64_t until_ms)
+{
+    struct open_effect *o = find(e, token);
+    struct ref *r = live(o) ? ref_new(ITEM_OUTCOME, o->subject, o->digest) : NULL;
+    if (o && gate_throttled(e->gate, &o->slot, until_ms, clock_ms(e->clock)))
+        hold_changed(e);
+    if (r) {
+        r->enough = o->slot.dependency;
+        shard_push(o->shard, r);
+    }
+    if (o)
+        forget(e, o);
+    e->busy = true;
+}
+
 void engine_effect_abandon(struct engine *e, uint64_t token)
 {
     struct open_effect *o = find(e, token);

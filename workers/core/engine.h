@@ -220,6 +220,10 @@ enum effect_sign { EFFECT_ANSWERED, EFFECT_NO_ANSWER };
  * is held with its attempts as they were. */
 void engine_effect_done(struct engine *e, uint64_t token, enum effect_sign sign, void *blob,
                         void (*free_blob)(void *));
+/* The dependency has enough, until until_ms (0: it does not say). Nothing is decided: the command
+ * waits for its turn with its attempts as they were, and what goes to the dependency goes at the
+ * rate it allows (core/throttle.h). */
+void engine_effect_throttled(struct engine *e, uint64_t token, int64_t until_ms);
 /* The call was never made, and nobody here will make it: its row stays, for the successor. */
 void engine_effect_abandon(struct engine *e, uint64_t token);
 /* True: the dependency is out of order, and the callers of this command type would rather be told

@@ -47,6 +47,7 @@ struct ref {
     char *type, *key, *id; /* ITEM_DUE */
     struct pool *grant;    /* ITEM_RESUME of a held row: where a place is kept for it */
     struct pool *failed;   /* ITEM_OUTCOME: the dependency that gave no answer */
+    struct pool *enough;   /* ITEM_OUTCOME: the one that said "too many" */
 };
 
 /* One unit taken in; what a batch is made of, and what is put back when a batch fails. */

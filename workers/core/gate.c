@@ -139,8 +139,9 @@ static int places(const struct pool *p)
 {
     int width = p->is_tenant ? INT32_MAX : breaker_width(&p->breaker);
     int by_width = width == INT32_MAX ? INT32_MAX : width - p->round_open;
-    int by_limit = p->limit - p->open;
+    int by_limit = p->limit - p->open, by_rate = throttle_room(&p->throttle);
     int n = by_width < by_limit ? by_width : by_limit;
+    n = by_rate < n ? by_rate : n;
     return n > 0 ? n : 0;
 }
 
@@ -182,6 +183,7 @@ enum gate_pass gate_admit(struct gate *g, struct pool *dependency, struct pool *
                           const char **out_held_by)
 {
     bool is_closed = dependency->breaker.state == BREAKER_CLOSED;
+    throttle_turn(&dependency->throttle, now_ms);
     if (!has_place(dependency, granted)) {
         enum pool_wait why = is_closed ? WAIT_LIMIT : WAIT_BREAKER;
         *out_held_by = dependency->held_by[why];
@@ -202,6 +204,7 @@ enum gate_pass gate_admit(struct gate *g, struct pool *dependency, struct pool *
         budget_live(&tenant->budget, &g->rules.budget, now_ms);
     }
     *slot = (struct call_slot){dependency, tenant, dependency->breaker.round};
+    throttle_sent(&dependency->throttle);
     dependency->open++;
     dependency->round_open++;
     dependency->stirred = true;
@@ -233,17 +236,33 @@ static bool step(struct gate *g, struct pool *p, struct breaker_event ev)
     return p->breaker.state != before.state;
 }
 
-bool gate_came_back(struct gate *g, const struct call_slot *slot, bool answered, int64_t now_ms)
+static bool breaker_told(struct gate *g, const struct call_slot *slot, bool answered,
+                         int64_t now_ms)
 {
-    return slot->dependency &&
-           step(g, slot->dependency,
+    return step(g, slot->dependency,
                 (struct breaker_event){.kind = answered ? BREAKER_ANSWERED : BREAKER_FAILED,
                                        .now_ms = now_ms,
                                        .round = slot->round});
 }
 
+bool gate_came_back(struct gate *g, const struct call_slot *slot, bool answered, int64_t now_ms)
+{
+    if (slot->dependency && answered)
+        throttle_answered(&slot->dependency->throttle, now_ms);
+    return slot->dependency && breaker_told(g, slot, answered, now_ms);
+}
+
+bool gate_throttled(struct gate *g, const struct call_slot *slot, int64_t until_ms, int64_t now_ms)
+{
+    if (!slot->dependency)
+        return false;
+    throttle_refused(&slot->dependency->throttle, now_ms, until_ms);
+    return breaker_told(g, slot, true, now_ms);
+}
+
 bool gate_tick(struct gate *g, struct pool *p, int64_t now_ms)
 {
+    throttle_turn(&p->throttle, now_ms);
     return !p->is_tenant &&
            step(g, p, (struct breaker_event){.kind = BREAKER_TICK, .now_ms = now_ms});
 }

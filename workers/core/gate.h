@@ -15,6 +15,7 @@
 
 #include "core/breaker.h"
 #include "core/budget.h"
+#include "core/throttle.h"
 
 #define POOL_NAME_MAX 96      /* longer names are cut; what agrees in so much shares a pool */
 #define TENANT_POOLS_MAX 4096 /* beyond it tenants share one pool, "others" */
@@ -38,6 +39,7 @@ struct pool {
     bool asking;                                  /* the engine's: such rows are being read */
     int64_t ask_at_us;                            /* the engine's: not before */
     struct breaker breaker;                       /* of a dependency */
+    struct throttle throttle;                     /* likewise */
     struct budget budget;
     uint64_t late;                 /* retries that had to wait for a token */
     enum breaker_state told_state; /* the engine's: what was logged last */
@@ -80,6 +82,10 @@ enum gate_pass gate_admit(struct gate *g, struct pool *dependency, struct pool *
                           const char **out_held_by);
 /* The call is over or was never made. A slot in no pool is fine. */
 void gate_release(struct call_slot *slot);
+/* It was told to come back later, at until_ms (0: not told): before gate_release. An answer, as far
+ * as the breaker is concerned. True when that changed. */
+must_check bool gate_throttled(struct gate *g, const struct call_slot *slot, int64_t until_ms,
+                               int64_t now_ms);
 /* What became of it, for the breaker: before gate_release. True when the breaker changed. */
 must_check bool gate_came_back(struct gate *g, const struct call_slot *slot, bool answered,
                                int64_t now_ms);

@@ -135,8 +135,12 @@ bool hold_admits(struct batch *b, struct item *it, struct pending *row, struct c
 
 bool hold_takes_back(struct batch *b, struct item *it, struct pending *row, struct waiting *out)
 {
-    const struct ref *ref = ref_of(b, it);
-    const struct pool *p = it->kind == ITEM_OUTCOME && ref ? ref->failed : NULL;
+    const struct ref *ref = it->kind == ITEM_OUTCOME ? ref_of(b, it) : NULL;
+    const struct pool *p = ref ? ref->failed : NULL;
+    if (ref && ref->enough && !it->refused && it->type) {
+        wait_for(row, ref->enough->held_by[WAIT_LIMIT], b->now_ms, out);
+        return true;
+    }
     if (!p || p->breaker.state == BREAKER_CLOSED || it->refused || !it->type ||
         would_rather_fail(b->pipe->e, it->type))
         return false;

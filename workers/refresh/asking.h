@@ -50,6 +50,7 @@ struct asking {
     int64_t began_us, provider_us;
     struct connection_answer *answer; /* one heap block; given while it is unclaimed */
     enum effect_sign sign;
+    bool in_turn; /* the provider has enough: it waits until there is room again */
 };
 
 /* A plain copy of what the claim brought. NULL without err: there is none. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define ARENA_MAX ((size_t)1 << 20)
+#define TEST_WAIT_MS 30000 /* for a provider that has enough */
 
 TAILQ_HEAD(askings, asking);
 
@@ -96,6 +97,21 @@ static void finish(struct asking *a)
     leave(a);
 }
 
+/* It waits for its turn. A test that is far off is put aside instead: its lane has more to do. */
+static bool waits_its_turn(const struct asking *a, const struct oauth_told *t, int64_t now_ms)
+{
+    bool enough = !t->fine && t->fault.error == OAUTH_THROTTLED;
+    return enough && a->answer &&
+           (a->ask != ASK_TEST || a->answer->retry_ms < now_ms + TEST_WAIT_MS);
+}
+
+static void wait_its_turn(struct asking *a)
+{
+    measure(a, a->answer);
+    engine_effect_throttled(a->caller->e, a->token, a->answer->retry_ms);
+    leave(a);
+}
+
 /* ---- taking a claim back --------------------------------------------------------------------- */
 
 static void on_unclaimed(void *arg, const struct pg_failure *failure)
@@ -104,7 +120,9 @@ static void on_unclaimed(void *arg, const struct pg_failure *failure)
     if (failure) /* it is in doubt now, though it was never sent: safe, and told */
         log_warn(engine_cx(a->caller->e), "oauth.not_unclaimed",
                  KV_STR("connection", a->connection.id), KV_ERR(&failure->err));
-    if (a->answer)
+    if (a->in_turn)
+        wait_its_turn(a);
+    else if (a->answer)
         finish(a);
     else
         abandon(a);
@@ -143,7 +161,9 @@ static void on_told(void *arg, struct oauth_told *t)
     struct caller *c = a->caller;
     a->under_way = NULL;
     a->provider_us += t->took_us;
-    a->answer = asking_told(a, c->sealer, t, clock_ms(engine_clock(c->e)), &a->sign);
+    int64_t now_ms = clock_ms(engine_clock(c->e));
+    a->answer = asking_told(a, c->sealer, t, now_ms, &a->sign);
+    a->in_turn = waits_its_turn(a, t, now_ms);
     bool unheard =
         a->answer && (a->answer->kind == ANSWER_NOT_SENT || a->answer->kind == ANSWER_LATER);
     if (unheard)
