@@ -16,8 +16,8 @@
 
 enum {
     ROWS = 8192,
-    TURN_MS = 100,
-    PER_TURN = 32,       /* composed in one turn of the loop: some milliseconds */
+    TURN_MS = 25,
+    PER_TURN = 8,        /* composed in one turn of the loop: who asks meanwhile waits for them */
     UNDER_WAY_MAX = 256, /* beyond, it is counted and not sent */
     AGAIN_US = 1000000,
     ARENA_BLOCK = 2000,
