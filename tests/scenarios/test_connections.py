@@ -144,7 +144,7 @@ def test_what_fails_for_a_moment_too_often_is_a_dead_letter_and_serves_what_it_h
     asked again by itself later."""
     id = connections.make(provider, flow="refresh_token", row="local_silent")
     connections.completed(id)
-    rule = provider.misbehave("status", code=500)
+    rule = provider.misbehave("error", error="temporarily_unavailable")
     command = client.send(connections.command("refresh", id))
 
     def ended():
@@ -155,7 +155,7 @@ def test_what_fails_for_a_moment_too_often_is_a_dead_letter_and_serves_what_it_h
     assert client.outcome(command).outcome == "dead" and rule["seen"] == 4
     row = connections.row(id)
     assert row["status"] == "completed" and row["generation"] == 1 and row["doubt_at"] is None
-    assert "failed" in row["message"] and provider.active(connections.token(id))
+    assert "cannot just now" in row["message"] and provider.active(connections.token(id))
     provider.behave()
     stack.clock_forward(61_000)
     connections.completed(id, generation=2)

@@ -176,6 +176,8 @@ def test_a_code_becomes_tokens_that_are_renewed_and_revoked(server, admin, made,
     deal = Deal(server, admin, made, server.connection)
     browser.open(deal.post("authorize")["authorization_url"])
     sign_in(browser, server.redirect_uri)
+    browser.wait("document.querySelector('h1')?.textContent.includes('Connect your account?')", "who is asked first")
+    browser.one("form button").click()
     browser.wait("document.querySelector('h1')?.textContent.includes('Connected')", "the callback's page")
     shown = deal.completed()
     assert shown["last_test_at"] and {"openid", "api:read"} <= set(made.row(deal.id)["granted"].split())
