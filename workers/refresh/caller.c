@@ -191,6 +191,7 @@ static void send_it(struct asking *a)
         unclaim(a); /* and nobody waits for an answer */
         return;
     }
+    clock_tick(engine_clock(c->e)); /* the turn may have been long */
     if (is_too_late(a, clock_ms(engine_clock(c->e)))) {
         (void)err_set(&err, ERR_PROVIDER_FAILED, "the grace was over before it could be sent");
         answer_unsent(a, &err);
