@@ -50,7 +50,7 @@ def flood(stack, chosen, lively, silent):
     asked, before, most = len(lively.ledger("asked", endpoint="token")), resident(stack), 0
     began = time.monotonic()
     stack.clock_forward(HOUR_MS)
-    deadline = began + 60 + 4 * chosen.connections / chosen.rate
+    deadline = began + 60 + 1.6 * chosen.connections / chosen.rate
     while (done := renewed(stack, "lively", 2)) < chosen.connections and time.monotonic() < deadline:
         most = max(most, resident(stack))
         time.sleep(1)
