@@ -6,8 +6,6 @@
 #include "core/conf.h"
 #include "core/kafka.h"
 
-#include <string.h>
-
 enum { PARTITIONS = 6, TIMES = 300, GIVE_UP_MS = 60000 };
 
 struct world {

@@ -1,5 +1,6 @@
 #include "core/secret.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -23,6 +24,11 @@ bool secret_init(struct err *err)
     if (prctl(PR_SET_DUMPABLE, 0) != 0)
         return err_set(err, ERR_INTERNAL, "forbid being dumped or traced: %m");
     return true;
+}
+
+void secret_wipe_freed(void)
+{
+    (void)mallopt(M_PERTURB, 0x5a);
 }
 
 /* sodium_malloc locks too, but returns memory all the same when that fails (HAZARDS S10): locking

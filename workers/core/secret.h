@@ -9,6 +9,9 @@ struct secret;
 /* Once per process, before anything secret: libsodium, no core dumps, not dumpable (which also
  * keeps other processes of the same user from reading our memory). */
 must_check bool secret_init(struct err *err);
+/* From now on memory that goes back to the heap is overwritten (glibc's M_PERTURB: blocks of more
+ * than 1 KiB), for processes whose libraries keep what strangers send in buffers of their own. */
+void secret_wipe_freed(void);
 /* n zeroed bytes; NULL and err when memory or the lock limit is exhausted. */
 struct secret *secret_new(size_t n, struct err *err);
 /* A copy; the caller wipes what it copied from. */

@@ -180,6 +180,7 @@ static int run(struct gateway *g)
     signal(SIGHUP, SIG_IGN); /* until there is something to read anew */
     g->cx.facts = facts;
     json_memory_init();
+    secret_wipe_freed(); /* the server's buffers, with each request's head in them */
     if (!secret_init(&err) || uv_loop_init(&g->loop))
         return fail(&err);
     if (!provider_table(&err) || !schema_load_all(&err) || !route_init(&err) ||
