@@ -250,7 +250,7 @@ class Storm:
                     if name == "shards.reset":
                         counts[f"resets: {entry.get('reason')}"] += 1
                     elif name in ("shards.unfrozen", "batch.failed", "producer.broken",
-                                  "consumer.fatal", "shards.assigned", "shards.revoked"):
+                                  "consumer.broken", "shards.assigned", "shards.revoked"):
                         counts[name] += 1
         return counts
 

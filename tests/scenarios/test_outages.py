@@ -6,6 +6,7 @@ import time
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer
 
 from harness import check, until
 from harness.client import admin, new_id, rfc3339
@@ -228,3 +229,49 @@ def test_a_worker_started_while_the_database_is_away_waits_for_it(client, stack)
     if not worker.alive():
         stack.launch("refresh")
     stack.wait_ready("refresh")
+
+
+def joins(stack, worker):
+    """A member of the worker's group that says it is the worker itself; given its shards."""
+    other = Consumer({"bootstrap.servers": stack.brokers, "group.id": f"drawbridge.{worker}",
+                      "group.instance.id": worker, "auto.offset.reset": "latest",
+                      "enable.auto.commit": False, "session.timeout.ms": 10000,
+                      "partition.assignment.strategy": "range"})
+    other.subscribe([f"drawbridge.{worker}"])
+    try:
+        until(lambda: other.poll(0.1) or other.assignment(), 60, "the other one in the group")
+    except BaseException:
+        other.close()
+        raise
+    return other
+
+
+@pytest.mark.limit(180)
+def test_a_fenced_consumer_joins_anew_and_a_contended_one_is_left_to_a_person(client, stack):
+    """Q-16, H8, H38: what was on its way is done by the same process; the second time within a
+    minute it says who else may be there, and ends."""
+    worker = stack.workers["provisioning"]
+    told = lambda event: [e for e in worker.log_lines() if e.get("event") == event]  # noqa: E731
+    before = worker.pid
+    sent = puts(client, 20, "fenced")
+    other = joins(stack, "provisioning")
+    try:
+        until(lambda: told("consumer.broken"), 60, "the worker fenced")
+        until(worker.ready, 60, "ready again")
+    finally:
+        other.close()
+    sent += puts(client, 20, "joined")
+    assert {e.outcome for e in client.outcomes(sent, 40).values()} == {"done"}
+    assert worker.alive() and worker.pid == before
+    while worker.alive():  # on a machine so slow that a minute has passed: once more
+        fenced = len(told("consumer.broken"))
+        other = joins(stack, "provisioning")
+        try:
+            until(lambda n=fenced: not worker.alive() or len(told("consumer.broken")) > n, 60,
+                  "fenced again")
+        finally:
+            other.close()
+    [said] = told("consumer.contended")
+    assert "FENCED_INSTANCE_ID" in said["message"]
+    stack.restart("provisioning")
+    until(stack.workers["provisioning"].ready, 60, "ready")

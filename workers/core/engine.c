@@ -13,9 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STALL_US (5 * SECOND_US) /* half of a group's session: nobody else has our shards earlier  \
-                                  */
+#define STALL_US                                                                                   \
+    (5 * SECOND_US) /* half of a group's session: nobody else has our shards earlier               \
+                     */
 #define STALL_BACKOFF 5
+#define FENCED_AGAIN_US (60 * SECOND_US)
 
 const struct conf *engine_conf(struct engine *e)
 {
@@ -89,7 +91,9 @@ static void on_woken(void *arg)
 
 static void on_assigned(void *arg, const int32_t *partitions, size_t n)
 {
-    assignment_given(arg, partitions, n);
+    struct engine *e = arg;
+    if (!e->consumer_broken)
+        assignment_given(e, partitions, n);
 }
 
 static void on_revoked(void *arg)
@@ -113,12 +117,36 @@ static void on_broken(void *arg, const struct err *why)
     log_warn(&e->cx, "producer.broken", KV_ERR(why));
 }
 
+/* The group has fenced us: once after an outage by our own late commit (H38), then a new member
+ * joins; again and again by a process of the same instance id, and only a person can tell which of
+ * the two is to stay (H8). */
 static void on_kafka_fatal(void *arg, const struct err *why)
 {
     struct engine *e = arg;
-    log_error(&e->cx, "consumer.fatal", KV_ERR(why));
-    engine_stop_with(e,
-                     1); /* fenced instance id and the like: the supervisor starts us anew (H8) */
+    int64_t now = clock_mono_us(e->clock);
+    if (e->consumer_broken || e->draining) /* what is in flight needs no group to end */
+        return;
+    if (e->fenced_at_us && now - e->fenced_at_us < FENCED_AGAIN_US) {
+        log_error(&e->cx, "consumer.contended", KV_ERR(why));
+        engine_stop_with(e, 1);
+        return;
+    }
+    log_warn(&e->cx, "consumer.broken", KV_ERR(why));
+    e->fenced_at_us = now;
+    e->consumer_broken = true;
+    if (e->assigned)
+        assignment_taken(e);
+    e->busy = true;
+}
+
+static void rebuild_consumer(struct engine *e)
+{
+    struct err err = {0};
+    e->consumer_broken = false;
+    if (kafka_rebuild_consumer(e->kafka, &err))
+        return;
+    log_error(&e->cx, "consumer.rebuild_failed", KV_ERR(&err));
+    engine_stop_with(e, 1);
 }
 
 /* A topic or group that we may not use, a partition that cannot be read: waited out, but told. */
@@ -284,6 +312,8 @@ static void turn(struct engine *e)
     serve_pipes(e);
     fill_pipes(e);
     assignment_turn(e);
+    if (e->consumer_broken && !e->assigned)
+        rebuild_consumer(e);
     tick_shards(e);
     hold_turn(e);
     engine_periodic(e);

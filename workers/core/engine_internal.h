@@ -261,9 +261,10 @@ struct engine {
     uint64_t next_token;
     struct gate *gate;
     struct hold *hold;
-    bool draining, kafka_down, producer_broken;
+    bool draining, kafka_down, producer_broken, consumer_broken;
     int rebuilds; /* of the producer in a row, without a delivery: each waits longer */
     int64_t rebuild_at_us;
+    int64_t fenced_at_us; /* when the group fenced our consumer last; 0: never */
     int64_t drain_by_us;
     bool topics_checked;
     int exit_status;

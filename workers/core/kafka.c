@@ -4,6 +4,7 @@
 #include "core/kafka_conf.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct kafka {
     const struct conf *conf;
     struct kafka_ops ops;
     char worker[64], topic[128];
+    size_t partition_queue_bytes;
     rd_kafka_t *consumer, *producer;
     rd_kafka_queue_t *consumer_q, *producer_q;
     int wake[2];
@@ -92,12 +94,12 @@ static void no_log(const rd_kafka_t *rk, int level, const char *fac, const char 
  * small messages would take many times what they were given. */
 #define MESSAGE_OVERHEAD 400
 
-static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct err *err)
+static bool open_consumer(struct kafka *k, struct err *err)
 {
     char group[96], kbytes[32], messages[32];
     snprintf(group, sizeof group, "drawbridge.%s", k->worker);
-    snprintf(kbytes, sizeof kbytes, "%zu", partition_queue_bytes / 1024 + 1);
-    snprintf(messages, sizeof messages, "%zu", partition_queue_bytes / MESSAGE_OVERHEAD + 1000);
+    snprintf(kbytes, sizeof kbytes, "%zu", k->partition_queue_bytes / 1024 + 1);
+    snprintf(messages, sizeof messages, "%zu", k->partition_queue_bytes / MESSAGE_OVERHEAD + 1000);
     rd_kafka_conf_t *kc = kafka_conf_new(k->conf, err);
     if (!kc)
         return false;
@@ -110,8 +112,8 @@ static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct 
         {"partition.assignment.strategy", "range"}, /* H2 */
         {"session.timeout.ms", "10000"},
         {"heartbeat.interval.ms", "3000"},
-        /* Shorter than the session: an offset commit that waits for a broker is gone before the
-         * group gives us a new member id, which would answer it with FENCED_INSTANCE_ID. */
+        /* Shorter than the session: an offset commit that a broker does not answer is gone before
+         * the group gives us a new member id (H38). */
         {"socket.timeout.ms", "6000"},
         {"max.poll.interval.ms", "300000"},
         {"check.crcs", "true"},
@@ -145,6 +147,25 @@ static bool open_consumer(struct kafka *k, size_t partition_queue_bytes, struct 
     rd_kafka_topic_partition_list_destroy(l);
     return !e ||
            err_set(err, ERR_KAFKA_FAILED, "subscribe to %s: %s", k->topic, rd_kafka_err2str(e));
+}
+
+/* H7: it may hang in 2.0.2, so nobody waits for it. */
+static void *destroy_client(void *client)
+{
+    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return NULL;
+}
+
+static void close_consumer(struct kafka *k)
+{
+    pthread_t thread;
+    while (k->nqueues)
+        rd_kafka_queue_destroy(k->queues[--k->nqueues]);
+    if (k->consumer_q)
+        rd_kafka_queue_destroy(take(k->consumer_q));
+    if (k->consumer && !pthread_create(&thread, NULL, destroy_client, k->consumer))
+        pthread_detach(thread);
+    k->consumer = NULL; /* without a thread it stays as it is: idle, and out of its group */
 }
 
 static bool open_producer(struct kafka *k, struct err *err)
@@ -192,10 +213,11 @@ struct kafka *kafka_new(uv_loop_t *loop, const struct conf *conf, const char *wo
     k->loop = loop;
     k->conf = conf;
     k->ops = *ops;
+    k->partition_queue_bytes = partition_queue_bytes;
     k->wake[0] = k->wake[1] = -1;
     snprintf(k->worker, sizeof k->worker, "%s", worker);
     snprintf(k->topic, sizeof k->topic, "%s", topic);
-    if (open_wake(k, err) && open_consumer(k, partition_queue_bytes, err) && open_producer(k, err))
+    if (open_wake(k, err) && open_consumer(k, err) && open_producer(k, err))
         return k;
     kafka_free(&k);
     return NULL;
@@ -245,6 +267,12 @@ bool kafka_rebuild_producer(struct kafka *k, struct err *err)
 {
     close_producer(k);
     return open_producer(k, err);
+}
+
+bool kafka_rebuild_consumer(struct kafka *k, struct err *err)
+{
+    close_consumer(k);
+    return open_consumer(k, err);
 }
 
 void kafka_trouble(struct kafka *k, const rd_kafka_message_t *m)
@@ -407,9 +435,9 @@ static rd_kafka_topic_partition_list_t *list_of(const struct kafka_position *p, 
     return l;
 }
 
-/* H37: who assigns again before a fetcher has stopped stops it twice, and 2.0.2 aborts the process at
- * the second report. A question to its main thread is behind the order to stop, a second one behind
- * the report. */
+/* H37: who assigns again before a fetcher has stopped stops it twice, and 2.0.2 aborts the process
+ * at the second report. A question to its main thread is behind the order to stop, a second one
+ * behind the report. */
 static void let_stop(struct kafka *k)
 {
     for (int i = 0; i < 2; i++) {

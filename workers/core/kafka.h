@@ -5,7 +5,8 @@
  * and Kafka's are advisory (H3, H4). Each partition is read through a queue of its own, so that a
  * partition can be left unread without pausing (DESIGN: Tiers). The producer is idempotent with
  * one request in flight (H10); any delivery error or fatal error ends in `broken`, and
- * kafka_rebuild_producer makes a new one. */
+ * kafka_rebuild_producer makes a new one. A consumer that the group has fenced ends in
+ * `fatal`, and kafka_rebuild_consumer makes a new one (H38). */
 #pragma once
 
 #include "core/conf.h"
@@ -22,7 +23,7 @@ struct kafka_ops {
     void (*revoked)(void *arg); /* the engine calls kafka_unassign when it has let go */
     void (*delivered)(void *arg, uint64_t tag);
     void (*broken)(void *arg, const struct err *why); /* the producer must be rebuilt */
-    void (*fatal)(void *arg, const struct err *why);
+    void (*fatal)(void *arg, const struct err *why);  /* the consumer must be rebuilt */
     void (*trouble)(void *arg,
                     const struct err *why); /* goes on by itself, or when a person acts */
     void (*brokers)(void *arg, bool up, const char *why);
@@ -40,8 +41,8 @@ void kafka_free(struct kafka **k); /* after kafka_leave; may leave librdkafka's 
 /* Reads events of the main and delivery queues; calls the ops. */
 void kafka_serve(struct kafka *k);
 
-/* The queue of one partition, detached from the main one; wakes the loop. To be asked for before each
- * assignment; the one that was given before is gone then. */
+/* The queue of one partition, detached from the main one; wakes the loop. To be asked for before
+ * each assignment; the one that was given before is gone then. */
 rd_kafka_queue_t *kafka_partition(struct kafka *k, const char *topic, int32_t partition);
 
 struct kafka_position {
@@ -64,6 +65,9 @@ must_check bool kafka_produce(struct kafka *k, const char *topic, int32_t partit
                               struct bytes key, struct bytes value, struct bytes header_block,
                               uint64_t tag, struct err *err);
 must_check bool kafka_rebuild_producer(struct kafka *k, struct err *err);
+/* After `fatal`, when everything is unassigned and no message of it is held: a new member joins the
+ * group. The queues of all partitions are gone, also when it fails. */
+must_check bool kafka_rebuild_consumer(struct kafka *k, struct err *err);
 size_t kafka_out_queue(const struct kafka *k);
 
 /* A partition's queue gave an error instead of a message. */
