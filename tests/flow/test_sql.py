@@ -369,8 +369,11 @@ def sent_at(db, id):
     return db.execute("SELECT intent_sent_at FROM connection WHERE id = %s", (id,)).fetchone()[0]
 
 
+CLAIMED = "2026-11-21 10:00:00Z"
+
+
 def claim(db, id, n):
-    return called(db, "connection_claim", id, intent(n), "2026-11-21 10:00:00Z")
+    return called(db, "connection_claim", id, intent(n), CLAIMED)
 
 
 @pytest.fixture
@@ -391,8 +394,9 @@ def test_an_intent_is_claimed_once_and_its_secrets_come_with_it(db):
     assert claim(db, "o/claim", 2) == []
     assert claim(db, "o/claim", 1)[0][1] == b"sealed"
     assert claim(db, "o/claim", 1) == []
-    assert called(db, "connection_unclaim", "o/claim", intent(2)) == [(0,)]
-    assert called(db, "connection_unclaim", "o/claim", intent(1)) == [(1,)]
+    assert called(db, "connection_unclaim", "o/claim", intent(2), CLAIMED) == [(0,)]
+    assert called(db, "connection_unclaim", "o/claim", intent(1), "2026-11-21 09:59:59.999Z") == [(0,)]  # another's
+    assert called(db, "connection_unclaim", "o/claim", intent(1), CLAIMED) == [(1,)]
     assert len(claim(db, "o/claim", 1)) == 1
 
 

@@ -58,7 +58,7 @@ KINDS = {
     "slow": "answers, after `seconds`",
     "hang": "never answers; done",
     "cut_after_accept": "reads the request and closes the connection; done",
-    "status": "answers with `code`; retry_after, body, done",
+    "status": "answers with `code`; after `seconds`, retry_after, body, done",
     "error": "answers 400 (or `code`) with `error`, and `description`, where {token} is what was sent",
     "error_in_200": "the same with 200; ok_false adds \"ok\": false",
     "no_refresh_token": "a refresh answers without a refresh token; the one that was sent stays good",
@@ -389,6 +389,7 @@ class Provider:
                 self._wait(rule)
             raise Closed
         elif kind == "status":
+            self._wait(rule, rule.get("seconds", 0))
             after = {} if rule.get("retry_after") is None else {"Retry-After": rule["retry_after"]}
             answer = Answer(rule["code"], rule.get("body", {}), after)
         elif kind in ("error", "error_in_200"):

@@ -244,3 +244,26 @@ def test_an_answer_outlives_the_database_connection_that_was_to_decide_it(connec
     one.is_renewed()
     assert one.sent() == 1 and "doubted" not in connections.said(one.id)
     stack.wait_ready("refresh")
+
+
+@pytest.mark.limit(120)
+def test_what_a_provider_did_not_do_is_not_in_doubt_when_the_database_goes_away_with_the_answer(
+        connections, providers, stack):
+    """O-05 O-08: a strict provider is too busy, and by the time it says so every connection to the database is cut:
+    the claim is taken back when the database is there again, so the token is sent again and nobody is bothered."""
+    one = One(connections, providers["strict"], "local_silent")
+    rule = providers["strict"].misbehave("status", code=503, seconds=3, client=one.client, count=1)
+    one.refresh()
+    until(lambda: rule["seen"], 20, "asked")
+    frozen = stack.workers["refresh"]
+    os.kill(frozen.pid, signal.SIGSTOP)  # it finds both when it wakes up
+    try:
+        cut = stack.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                          " WHERE application_name = 'drawbridge' AND pid <> pg_backend_pid()")
+        assert cut > 0
+        until(lambda: providers["strict"].ledger("asked", client=one.client)[-1].get("told"), 20, "it is too busy")
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    one.is_renewed()
+    assert one.sent() == 2 and "doubted" not in connections.said(one.id)
+    assert one.family()["state"] == "live"

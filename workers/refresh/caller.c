@@ -27,6 +27,7 @@ struct caller {
     struct askings waiting, running;
     int64_t nwaiting, nrunning, running_max;
     struct kept *kept;
+    bool pumping;
 };
 
 static void pump(struct caller *c);
@@ -117,6 +118,10 @@ static void wait_its_turn(struct asking *a)
 static void on_unclaimed(void *arg, const struct pg_failure *failure)
 {
     struct asking *a = arg;
+    if (failure && failure->lost) { /* the database is away, and we are not */
+        a->unclaims = true;
+        return;
+    }
     if (failure) /* it is in doubt now, though it was never sent: safe, and told */
         log_warn(engine_cx(a->caller->e), "oauth.not_unclaimed",
                  KV_STR("connection", a->connection.id), KV_ERR(&failure->err));
@@ -132,9 +137,11 @@ static void on_unclaimed(void *arg, const struct pg_failure *failure)
 static void unclaim(struct asking *a)
 {
     struct args args;
+    a->unclaims = false;
     args_init(&args);
     args_text(&args, a->connection.id);
     args_text(&args, a->connection.intent.id);
+    args_time(&args, a->claimed_ms); /* ours, and not that of whoever came after us */
     pg_query(a->caller->pg, SQL_CONNECTION_UNCLAIM, &args, NULL, NULL);
     pg_sync(a->caller->pg, on_unclaimed, a);
     args_done(&args);
@@ -276,10 +283,11 @@ static void claim(struct asking *a)
         return;
     }
     a->row = a->waits = false;
+    a->claimed_ms = clock_ms(engine_clock(c->e));
     args_init(&args);
     args_text(&args, a->connection.id);
     args_text(&args, a->connection.intent.id);
-    args_time(&args, clock_ms(engine_clock(c->e)));
+    args_time(&args, a->claimed_ms);
     pg_query(c->pg, SQL_CONNECTION_CLAIM, &args, on_claim, a);
     pg_sync(c->pg, on_claimed, a);
     args_done(&args);
@@ -351,12 +359,18 @@ static void hand_back(struct caller *c)
     }
 }
 
+/* Thousands may have lost their shards while they waited: each leaves as soon as it is begun, and
+ * makes room for the next here, not deeper in the stack. */
 static void pump(struct caller *c)
 {
+    if (c->pumping)
+        return;
+    c->pumping = true;
     if (is_leaving(c))
         hand_back(c);
     while (c->nwaiting && c->nrunning < c->running_max && pg_is_up(c->pg))
         begin(TAILQ_FIRST(&c->waiting));
+    c->pumping = false;
     metric_set(METRIC_OAUTH_WAITING, NULL, (double)c->nwaiting);
 }
 
@@ -417,6 +431,8 @@ void caller_tick(struct caller *c)
         next = TAILQ_NEXT(a, line);
         if (a->waits && pg_is_up(c->pg))
             claim(a);
+        else if (a->unclaims && pg_is_up(c->pg))
+            unclaim(a);
     }
     pump(c);
 }
