@@ -534,8 +534,8 @@ static void within_its_grace_a_refresh_is_repeated_as_its_policy_says(void **sta
     done(EVENT_CONNECTION_RECONNECT); /* the grace is over */
 }
 
-/* O-05: "0" is what some say of tokens that never end. */
-static void a_life_that_is_over_already_is_one_that_was_not_told(void **state_)
+/* O-05 O-08: an answer may wait for the database for longer than its token lives. */
+static void a_token_that_ended_before_its_answer_was_decided_is_not_served_but_renewed(void **state_)
 {
     rules.tests = false;
     put(code_flow);
@@ -544,7 +544,25 @@ static void a_life_that_is_over_already_is_one_that_was_not_told(void **state_)
     answer((struct connection_answer){.kind = ANSWER_TOKENS,
                                       .access = sealed_text("access"),
                                       .refresh = sealed_text("refresh"),
-                                      .expires_ms = NOW});
+                                      .expires_ms = NOW - 1});
+    done(EVENT_CONNECTION_COMPLETED);
+    assert_false(connection_ready(&c, NOW, NULL));
+    assert_int_equal(c.due_ms, NOW);
+    refresh(-1);
+    tokens("newer");
+    assert_true(connection_ready(&c, NOW, NULL));
+}
+
+/* O-05 O-08 */
+static void a_life_that_was_not_told_is_assumed_and_served(void **state_)
+{
+    rules.tests = false;
+    put(code_flow);
+    there = true;
+    exchange("code");
+    answer((struct connection_answer){.kind = ANSWER_TOKENS,
+                                      .access = sealed_text("access"),
+                                      .refresh = sealed_text("refresh")});
     done(EVENT_CONNECTION_COMPLETED);
     assert_true(!c.expires_ms && c.due_ms > NOW + CONNECTION_ASSUMED_MS / 2);
     assert_true(connection_ready(&c, NOW, NULL));
@@ -946,7 +964,8 @@ int main(void)
         STORY(a_strict_refresh_without_an_answer_is_not_sent_again),
         STORY(what_nobody_has_claimed_is_not_in_doubt),
         STORY(within_its_grace_a_refresh_is_repeated_as_its_policy_says),
-        STORY(a_life_that_is_over_already_is_one_that_was_not_told),
+        STORY(a_token_that_ended_before_its_answer_was_decided_is_not_served_but_renewed),
+        STORY(a_life_that_was_not_told_is_assumed_and_served),
         STORY(in_doubt_a_provider_that_can_tell_is_asked),
         STORY(an_answer_to_another_intent_changes_no_token),
         STORY(a_test_that_fails_says_so_and_a_good_one_mends_that),

@@ -108,7 +108,7 @@ static void lives_are_numbers_texts_or_missing(void **state)
         {"oidc", "\"3600\"", NOW + 3600000},
         {"oidc", "3599.5", NOW + 3599500},
         {"oidc", "\"3599.5\"", NOW + 3599500},
-        {"oidc", "0", NOW},
+        {"oidc", "0", 0},
         {"oidc", "null", 0},
         {"oidc", "-1", 0},
         {"oidc", "\"soon\"", 0},

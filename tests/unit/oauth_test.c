@@ -83,7 +83,8 @@ static void a_token_ends_when_the_provider_says_or_its_row_does(void **state)
 {
     const struct provider ms = {.life_in_ms = true}, session = {.absent_life_s = 7200};
     assert_int_equal(oauth_ends_ms(&plain, 3600, NOW), NOW + 3600000);
-    assert_int_equal(oauth_ends_ms(&plain, 0, NOW), NOW);
+    assert_int_equal(oauth_ends_ms(&plain, 0, NOW), 0);
+    assert_int_equal(oauth_ends_ms(&session, 0, NOW), NOW + 7200000);
     assert_int_equal(oauth_ends_ms(&plain, 0.5, NOW), NOW + 500);
     assert_int_equal(oauth_ends_ms(&plain, -1, NOW), 0);
     assert_int_equal(oauth_ends_ms(&ms, 3600000, NOW), NOW + 3600000);

@@ -29,7 +29,7 @@ static void take_tokens(struct connection_world *w, struct connection *c,
     }
     c->token_type = a->token_type ? a->token_type : "Bearer";
     c->granted = a->scopes ? a->scopes : c->scopes;
-    c->expires_ms = a->expires_ms > w->now_ms ? a->expires_ms : 0;
+    c->expires_ms = a->expires_ms; /* over already, where the answer waited for the database */
     if (!c->expires_ms && w->rules->life_ms)
         c->expires_ms = w->now_ms + w->rules->life_ms;
     if (a->instance_url)

@@ -67,8 +67,9 @@ enum oauth_error oauth_error_of(const struct provider *p, int status, const char
 
 int64_t oauth_ends_ms(const struct provider *p, double life, int64_t now_ms)
 {
-    double s = life < 0 ? (double)p->absent_life_s : p->life_in_ms ? life / 1000 : life;
-    if (life < 0 && p->absent_life_s == 0)
+    bool told = life > 0;
+    double s = !told ? (double)p->absent_life_s : p->life_in_ms ? life / 1000 : life;
+    if (!told && p->absent_life_s == 0)
         return 0;
     if (!(s < (double)OAUTH_LIFE_MAX_S))
         s = (double)OAUTH_LIFE_MAX_S;

@@ -33,7 +33,8 @@ enum oauth_error oauth_error_of(const struct provider *p, int status, const char
 #define OAUTH_LIFE_MAX_S INT64_C(315360000) /* ten years: what is said beyond is a mistake */
 
 /* When a token ends that was answered at now_ms; 0: it does not. life: as it was told, in the
- * provider's unit; negative: it was not told. */
+ * provider's unit; negative: it was not told. Nor was it by "0", which some say of tokens that never
+ * end. */
 int64_t oauth_ends_ms(const struct provider *p, double life, int64_t now_ms);
 
 /* Scopes with single spaces between, each once, in their order; separators are spaces and commas.

@@ -157,7 +157,7 @@ static void read_lives(const struct oauth_asked *q, const json_t *o, struct oaut
     double life = body_number(o, "expires_in"), soon = body_number(o, "refresh_in");
     double refresh = body_number(o, "refresh_token_expires_in");
     refresh = refresh < 0 ? body_number(o, "refresh_expires_in") : refresh; /* Keycloak */
-    out->expires_told = life >= 0;
+    out->expires_told = life > 0;
     out->expires_ms = oauth_ends_ms(q->provider, life, q->now_ms);
     out->refresh_in_ms = soon > 0 ? ms_of(soon) : 0;
     out->refresh_expires_ms = refresh > 0 ? q->now_ms + ms_of(refresh) : 0;

@@ -39,7 +39,7 @@ struct oauth_tokens {
     struct secret *refresh;     /* NULL: none came, the old one goes on (RFC 6749 §6) */
     char type[32];              /* "Bearer" unless another was said */
     int64_t expires_ms;         /* 0: it does not end */
-    bool expires_told;          /* false: expires_ms is what the provider's row says */
+    bool expires_told;          /* false: expires_ms is what the provider's row says; so with "0" */
     int64_t refresh_in_ms;      /* from now; 0: not said */
     int64_t refresh_expires_ms; /* of the refresh token; 0: not said */
     char scopes[OAUTH_SCOPES];  /* that were granted, single spaces between; "": as asked for */
