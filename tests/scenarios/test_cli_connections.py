@@ -114,6 +114,18 @@ def test_a_connection_that_has_failed_says_what_to_do(connections, provider, cli
     assert SECRET not in shown.stdout + done.stdout + done.stderr
 
 
+def test_a_url_inside_is_refused(connections, provider, cli):
+    """O-01: as the gateway does; what there is stays as it was."""
+    id = made(connections, provider, cli)
+    before = connections.completed(id)
+    words = ("connection", "create", id + "x", "--flow", "client_credentials", "--client-id", "us", "--client-secret-file", "-")
+    for done in (cli(*words, "--token-url", "https://192.168.0.1/token", code=1, input=SECRET),
+                 cli("connection", "update", id, "--issuer", "https://[::1]/", code=1)):
+        assert "no address that may be called" in done.stdout + done.stderr, done
+    assert connections.row(id)["revision"] == before["revision"]
+    cli("connection", "show", id + "x", code=4)
+
+
 def test_secrets_come_from_private_files_or_standard_input_once(connections, provider, cli, tmp_path):
     """O-01: a file that others can read is refused, and no secret is an argument."""
     id = made(connections, provider, cli)

@@ -216,6 +216,22 @@ def test_what_a_connection_lacks_is_named(oauth, admin):
         assert status == 400 and place in {e["place"] for e in problem["errors"]}, (change, problem)
 
 
+def test_a_url_inside_is_refused_when_it_is_made_and_when_it_is_changed(oauth, admin):
+    """O-01: 400, in each URL that is called or opened; HTTPS only; the redirect URI is our own."""
+    name, body = oauth.make(), oauth.body()
+    for field in ("authorization_url", "token_url", "issuer"):
+        for url in ("https://10.0.0.1/x", "https://[::ffff:127.0.0.1]:8443/x", "https://a.localhost/"):
+            for method, path, change in (("POST", CONNECTIONS, body), ("PUT", f"{CONNECTIONS}/{name}?org=acme", {})):
+                status, problem, _ = admin(method, path, {**change, field: url})
+                assert (status, problem["code"]) == (400, "connection.url_barred"), (method, field, url, problem)
+                assert "no address that may be called" in problem["detail"] and "oauth_allow_hosts" in problem["hint"]
+        status, problem, _ = admin("PUT", f"{CONNECTIONS}/{name}?org=acme", {field: "http://example.org/x"})
+        assert (status, {e["place"] for e in problem["errors"]}) == (400, {f"/{field}"})
+    assert admin("GET", f"{CONNECTIONS}/{body['connection_name']}?org=acme")[0] == 404
+    assert oauth.show(name)["revision"] == 1
+    assert admin("PUT", f"{CONNECTIONS}/{name}?org=acme", {"redirect_uri": "http://10.0.0.1/callback"})[0] == 200
+
+
 def test_organisations_see_their_own_and_what_is_global(oauth, stack, client, url, admin):
     """O-02 O-07: a user's tenant is the organisation; GLOBAL is there for all; others are not there."""
     ada, bob = person(client, "acme"), person(client, "other")

@@ -273,22 +273,50 @@ def test_a_redirect_is_not_followed(staged):
 # ---- addresses
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "10.0.0.1",
-                                  "169.254.169.254"])
-def test_an_address_inside_is_not_connected_to_unless_its_name_is_allowed(stack, client, host):
-    """O-01: only `localhost` is. However it is spelled; and what a name leads to is judged when it is connected to
-    (tests/unit/http_client_test.c has one that changes its address in between)."""
+INSIDE = ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "10.0.0.1", "169.254.169.254", "0.0.0.0", "[fe80::1]",
+          "224.0.0.1", "localhost.", "a.localhost")
+
+
+def test_a_url_that_is_spelled_as_an_address_inside_is_refused(stack, client):
+    """O-01: when it is made and when it is changed, in each URL, and nothing of the change is taken; only `localhost`
+    may be inside here. So is what is no URL that could be called."""
     all = Connections(stack, client)
     with Provider() as provider, contextlib.closing(all):
-        provider.client("us", "open sesame")
-        id = f"bad/address-{new_id()[:8]}"
-        all.made.append(id)
-        all.do("put", id, create=True, flow="client_credentials", provider="local_none", clientId="us",
-               tokenUrl=f"https://{host}:{provider.port}/token",
-               clientSecretId=all.secret(id, "client_secret", "open sesame"))
-        row = all.is_now(id, "failed")
-        assert row["reason"] == "misconfigured" and "no address that may be called" in row["message"]
-        assert not provider.ledger("asked")
+        id, refused = all.make(provider), f"bad/url-{new_id()[:8]}"
+        before = all.completed(id)
+        put = dict(create=True, flow="authorization_code", clientId="us", redirectUri="https://10.0.0.1/callback",
+                   authorizationUrl=provider.url + "/authorize", tokenUrl=provider.url + "/token")
+        urls = {"authorizationUrl": "authorization URL", "tokenUrl": "token URL", "issuer": "issuer"}
+        for host in INSIDE:
+            for field, shown in urls.items():
+                said = all.do("put", refused, "refused", **{**put, field: f"https://{host}:8443/token"}).data
+                assert (said["code"], said["status"]) == ("connection.url_barred", 400)
+                assert said["message"].startswith(f"the {shown}: ") and "no address that may be called" in said["message"]
+        assert "127.0.0.1 is no" in all.do("put", refused, "refused", **{**put, "issuer": "https://2130706433/"}).data["message"]
+        for url in ("https://us@example.org/", "https://%ff%fe.example.org/", "https://example.org/#fragment"):
+            assert all.do("put", refused, "refused", **{**put, "tokenUrl": url}).data["code"] == "connection.url_barred"
+        for field in urls:
+            said = all.do("put", id, "refused", scopes="more", **{field: "https://[::1]/"}).data
+            assert said["code"] == "connection.url_barred"
+        now = all.row(id)
+        assert (now["revision"], now["scopes"], now["issuer"]) == (before["revision"], before["scopes"], None)
+        assert not stack.sql("SELECT 1 FROM connection WHERE id = %s", refused)
+        all.do("put", refused, **put)  # the redirect URI is where a person goes: that may be inside
+        all.made.append(refused)
+
+
+def test_an_address_inside_is_not_connected_to_whoever_wrote_the_url(stack, client):
+    """O-01: one that was allowed when it was made, and is not any more. What a name leads to is judged when it is
+    connected to (tests/unit/http_client_test.c has one that changes its address in between)."""
+    all = Connections(stack, client)
+    with Provider() as provider, contextlib.closing(all):
+        id = all.make(provider)
+        all.completed(id)
+        asked = len(provider.ledger("asked"))
+        stack.sql("UPDATE connection SET token_url = %s WHERE id = %s", f"https://127.0.0.1:{provider.port}/token", id)
+        client.publish(all.command("refresh", id))
+        row = all.is_now(id, "completed", reason="misconfigured")
+        assert "no address that may be called" in row["message"] and len(provider.ledger("asked")) == asked
 
 
 def test_one_that_says_nothing_holds_up_no_other(stack, client):

@@ -234,6 +234,25 @@ static void a_name_is_given_once_and_a_change_needs_what_was_read(void **state_)
     refused(REFUSAL_CONNECTION_SECRET);
 }
 
+/* O-01 */
+static void a_url_that_may_not_be_called_is_refused_and_said(void **state_)
+{
+    w.barred = "the token URL: 10.0.0.1 is no address";
+    put(code_flow);
+    refused(REFUSAL_CONNECTION_URL);
+    assert_string_equal(plan.refusal.message, "the token URL: 10.0.0.1 is no address");
+    assert_int_equal(plan.refusal.status, 400);
+    w.barred = NULL;
+    put(code_flow);
+    done(EVENT_CONNECTION_CHANGED);
+    w.barred = "the issuer: localhost is no address";
+    change((struct connection_put){.issuer = "https://localhost", .scopes = "write"});
+    refused(REFUSAL_CONNECTION_URL);
+    assert_null(c.issuer);
+    assert_string_equal(c.scopes, "read");
+    assert_int_equal(c.config_version, 1);
+}
+
 /* O-02 */
 static void changed_credentials_have_it_authorized_anew(void **state_)
 {
@@ -948,6 +967,7 @@ int main(void)
         STORY(a_connection_without_a_test_is_completed_by_its_tokens),
         STORY(client_credentials_need_no_person),
         STORY(a_name_is_given_once_and_a_change_needs_what_was_read),
+        STORY(a_url_that_may_not_be_called_is_refused_and_said),
         STORY(changed_credentials_have_it_authorized_anew),
         STORY(a_callback_needs_a_state_that_fits),
         STORY(a_person_who_says_no_fails_it_and_takes_nothing_from_it),

@@ -2,6 +2,7 @@
 
 #include "core/clock.h"
 #include "core/http_address.h"
+#include "core/http_url.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -11,39 +12,9 @@
 
 #define HEADER_BYTES_MAX ((size_t)32 << 10)
 #define BODY_BYTES_FIRST ((size_t)4 << 10)
-#define URL_BYTES_MAX 8192
 #define RETRY_AFTER_MAX_S 86400
 
 /* --- the request --- */
-
-static void url_part_free(char **part)
-{
-    if (*part)
-        curl_free(*part);
-}
-#define auto_url_part auto_with(url_part_free)
-
-static bool url_has(const struct http_call *call, CURLUPart part)
-{
-    auto_url_part char *text = NULL;
-    return curl_url_get(call->url, part, &text, 0) == CURLUE_OK;
-}
-
-static bool set_url(struct http_call *call, const char *url, struct err *err)
-{
-    auto_url_part char *scheme = NULL, *name = NULL;
-    if (strnlen(url, URL_BYTES_MAX + 1) > URL_BYTES_MAX)
-        return err_set(err, ERR_BAD_INPUT, "the URL is longer than %d bytes", URL_BYTES_MAX);
-    call->url = curl_url();
-    if (!call->url || curl_url_set(call->url, CURLUPART_URL, url, CURLU_DISALLOW_USER) ||
-        curl_url_get(call->url, CURLUPART_SCHEME, &scheme, 0) ||
-        curl_url_get(call->url, CURLUPART_HOST, &name, 0) || !*name)
-        return err_set(err, ERR_BAD_INPUT, "it is no URL");
-    if (strcmp(scheme, "https") != 0 || url_has(call, CURLUPART_FRAGMENT))
-        return err_set(err, ERR_BAD_INPUT, "the URL of %s is not https, or has a fragment", name);
-    call->name = strdup(name);
-    return call->name || err_set(err, ERR_NO_MEMORY, "a call");
-}
 
 static bool add_header(struct http_call *call, const char *line)
 {
@@ -147,7 +118,7 @@ struct http_call *http_call_new(const struct http_rules *rules, struct http_requ
     call->body = take(body);
     call->asked_us = clock_mono_now_us();
     call->method = strdup(r->method);
-    if (!set_url(call, r->url, err) || !check_secrets(call, err)) {
+    if (!http_url_read(r->url, &call->url, &call->name, err) || !check_secrets(call, err)) {
         http_call_free(call);
         return NULL;
     }
@@ -161,10 +132,12 @@ struct http_call *http_call_new(const struct http_rules *rules, struct http_requ
 
 char *http_call_place(const struct http_call *call)
 {
-    auto_url_part char *port = NULL;
-    char *place = NULL;
-    if (curl_url_get(call->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) ||
-        asprintf(&place, "%s:%s", call->name, port) < 0)
+    char *port = NULL, *place = NULL;
+    if (curl_url_get(call->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT))
+        return NULL;
+    bool fine = asprintf(&place, "%s:%s", call->name, port) >= 0;
+    curl_free(port);
+    if (!fine)
         return NULL;
     for (char *p = place; *p; p++)
         *p |= *p >= 'A' && *p <= 'Z' ? 0x20 : 0;
@@ -172,18 +145,6 @@ char *http_call_place(const struct http_call *call)
 }
 
 /* --- under way: what libcurl asks --- */
-
-static bool is_allowed(const char *list, const char *name)
-{
-    for (const char *at = list; at && *at;) {
-        at += strspn(at, ", \t");
-        size_t n = strcspn(at, ", \t");
-        if (n && n == strlen(name) && !strncasecmp(at, name, n))
-            return true;
-        at += n;
-    }
-    return false;
-}
 
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -312,7 +273,7 @@ static CURLcode set_callbacks(struct http_call *call)
 bool http_call_begin(struct http_call *call)
 {
     call->started_us = clock_mono_now_us();
-    call->allowed = is_allowed(call->rules->allow_hosts, call->name);
+    call->allowed = http_url_lists(call->rules->allow_hosts, call->name);
     call->easy = curl_easy_init();
     return call->easy && !set_safety(call->easy, call->rules) && !set_request(call) &&
            !set_callbacks(call);

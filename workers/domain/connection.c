@@ -443,6 +443,8 @@ static enum refusal_name why_not_put(const struct connection_world *w,
         return REFUSAL_CONNECTION_DELETING;
     if (p->if_revision && p->if_revision != c->revision)
         return REFUSAL_CONNECTION_CHANGED;
+    if (w->barred)
+        return REFUSAL_CONNECTION_URL;
     if (!p->create && lacks_secret(c, p))
         return REFUSAL_CONNECTION_SECRET_AGAIN;
     return w->secrets_there ? REFUSALS : REFUSAL_CONNECTION_SECRET;
@@ -482,6 +484,8 @@ void connection_put(struct connection_world *w, const struct connection_put *cmd
     enum refusal_name why = why_not_put(w, cmd);
     if (why != REFUSALS) {
         connection_refuse(plan, why);
+        if (why == REFUSAL_CONNECTION_URL)
+            plan->refusal.message = w->barred;
         return;
     }
     struct connection next = changed(w, cmd);

@@ -176,8 +176,9 @@ struct connection_world {
     const char *intent_id;              /* UUID that nobody has used; for at most one intent */
     struct workflow *const *dependants; /* when it is to be deleted */
     size_t ndependants;
-    const struct oauth_state *state;     /* that the command names; NULL: no such */
-    bool secrets_there;                  /* all that the command names wait to be taken */
+    const struct oauth_state *state; /* that the command names; NULL: no such */
+    bool secrets_there;              /* all that the command names wait to be taken */
+    const char *barred; /* why a URL that it names may not be called, for people; NULL: it may */
     const struct connection_delete *end; /* the command, while its revocation is answered */
     struct command_ref command;
     int64_t now_ms;
@@ -215,7 +216,7 @@ struct connection_put {
  * new config_version: its tokens are given up (with the event's reason, reconnect) and what was
  * under way is fenced. A deleted one of this name begins anew in its old row. Where a new token URL
  * or issuer is another server's, what secrets it had go, and it is 400 when none comes with it and
- * the client is to be authenticated. */
+ * the client is to be authenticated. 400 also when a URL that it names is barred. */
 void connection_put(struct connection_world *w, const struct connection_put *cmd,
                     struct plan *plan);
 

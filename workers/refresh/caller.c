@@ -2,6 +2,7 @@
 
 #include "core/failpoint.h"
 #include "core/http_client.h"
+#include "core/http_url.h"
 #include "core/metric.h"
 #include "drivers/provider_table.h"
 #include "refresh/asking.h"
@@ -457,6 +458,12 @@ static struct connection_rules rules_of(void *arg, const struct connection *c)
     return party_rules(&p, c);
 }
 
+static bool callable(void *arg, const char *url, struct err *err)
+{
+    const struct caller *c = arg;
+    return http_url_callable(url, engine_conf(c->e)->oauth_allow_hosts, err);
+}
+
 static bool is_under_way(const struct caller *c, const char *intent)
 {
     for (const struct asking *a = TAILQ_FIRST(&c->running); a; a = TAILQ_NEXT(a, line))
@@ -481,7 +488,8 @@ static enum heard heard(void *arg, const char *intent, struct arena *arena,
 
 struct connection_desk caller_desk(struct caller *c)
 {
-    return (struct connection_desk){.rules = rules_of, .heard = heard, .arg = c};
+    return (struct connection_desk){
+        .rules = rules_of, .callable = callable, .heard = heard, .arg = c};
 }
 
 void caller_committed(struct caller *c, const char *intent)

@@ -116,6 +116,32 @@ static struct connection_world world_of(struct batch *b, const struct item *it,
     };
 }
 
+/* The URLs that a put names: those that are called, and where a person is sent. */
+static const struct {
+    const char *key, *shown;
+} urls[] = {
+    {"authorizationUrl", "the authorization URL"},
+    {"tokenUrl", "the token URL"},
+    {"issuer", "the issuer"},
+};
+
+/* Why one of them may not be called; NULL: nothing is known against them. */
+static const char *barred(const struct connection_desk *desk, struct batch *b,
+                          const struct item *it)
+{
+    for (size_t i = 0; i < LEN(urls); i++) {
+        struct err err = {0};
+        const char *url = text(it, urls[i].key), *why;
+        if (!url || desk->callable(desk->arg, url, &err))
+            continue;
+        why = arena_printf(batch_arena(b), "%s: %s", urls[i].shown, err.message);
+        if (err.code == ERR_NO_MEMORY || !why)
+            batch_fail(b, ERR_NO_MEMORY, "command");
+        return why;
+    }
+    return NULL;
+}
+
 /* ---- commands -------------------------------------------------------------------------------- */
 
 static void put(struct connection_world *w, const struct item *it, struct plan *plan)
@@ -286,6 +312,7 @@ static void decide_connection(const struct connection_desk *desk, struct batch *
     w.rules = &rules;
     struct connection_delete ending = end_of(it);
     w.end = &ending;
+    w.barred = is_type(it, "connection.put") ? barred(desk, b, it) : NULL;
     const struct stream *stray = w.connection ? NULL : batch_stray(b, it->cmd.subject);
     struct plan plan;
     decide(&w, it, &news, &plan);

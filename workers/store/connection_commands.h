@@ -9,6 +9,10 @@
  * that is only about to be made is blank. */
 typedef struct connection_rules connection_rules_fn(void *arg, const struct connection *c);
 
+/* Whether the URL may be called, as far as its text tells; false: err says why not (INVALID), or
+ * there is no memory. */
+typedef bool connection_callable_fn(void *arg, const char *url, struct err *err);
+
 /* What the worker itself knows of a call that somebody has claimed. */
 enum heard {
     HEARD_NOTHING,
@@ -20,6 +24,7 @@ typedef enum heard connection_heard_fn(void *arg, const char *intent, struct are
 
 struct connection_desk {
     connection_rules_fn *rules;
+    connection_callable_fn *callable;
     connection_heard_fn *heard;
     void *arg;
 };
