@@ -70,6 +70,26 @@ static void topic_key_and_subject_come_from_the_schema(void **state)
                         "ops");
 }
 
+static void each_type_keeps_its_own_routing_however_often_it_is_asked_for(void **state)
+{
+    static const struct {
+        const char *type, *topic, *subject;
+    } rows[] = {{"session.stop", "drawbridge.teardown", "session/{sessionId}"},
+                {"user.put", "drawbridge.provisioning", "user/{userId}"},
+                {"drawbridge.session.stop", "drawbridge.teardown", "session/{sessionId}"},
+                {"user.put", "drawbridge.provisioning", "user/{userId}"}};
+    for (size_t i = 0; i < LEN(rows); i++) {
+        struct routing r = {0};
+        struct err err = {0};
+        assert_true(routing_of(rows[i].type, &r, &err));
+        assert_string_equal(r.topic, rows[i].topic);
+        assert_string_equal(r.subject, rows[i].subject);
+        assert_string_equal(r.key, "/userId");
+        assert_false(routing_of("session.strat", &r, &err));
+        assert_string_equal(r.topic, rows[i].topic);
+    }
+}
+
 static void what_is_given_goes_before_what_would_be_made(void **state)
 {
     auto_fixture struct fixture f = {0};
@@ -161,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(topic_key_and_subject_come_from_the_schema),
+        cmocka_unit_test(each_type_keeps_its_own_routing_however_often_it_is_asked_for),
         cmocka_unit_test(what_is_given_goes_before_what_would_be_made),
         cmocka_unit_test(every_problem_is_found_before_anything_is_sent),
         cmocka_unit_test(an_unknown_type_is_answered_with_the_nearest),

@@ -48,23 +48,38 @@ static bool copy_field(const json_t *x, const char *name, char *out, size_t byte
     return n >= 0 && (size_t)n < bytes;
 }
 
-bool routing_of(const char *type, struct routing *out, struct err *err)
+static bool read_routing(const struct schema_file *f, struct routing *out, struct err *err)
 {
-    const char *wanted = short_type(type);
-    const struct schema_file *f = schema_files;
-    while (f->name && (strncmp(f->name, "commands/", 9) != 0 || strcmp(f->name + 9, wanted) != 0))
-        f++;
-    if (!f->name)
-        return unknown_type(wanted, err);
     auto_json json_t *doc = json_loadb(f->text, f->length, 0, NULL);
     const json_t *x = json_object_get(doc, "x-drawbridge");
     out->name = f->name;
-    if (copy_field(x, "type", out->type, sizeof out->type) &&
-        copy_field(x, "topic", out->topic, sizeof out->topic) &&
-        copy_field(x, "key", out->key, sizeof out->key) &&
-        copy_field(x, "subject", out->subject, sizeof out->subject))
-        return true;
-    return err_set(err, ERR_INTERNAL, "the schema %s has no routing", f->name);
+    return (copy_field(x, "type", out->type, sizeof out->type) &&
+            copy_field(x, "topic", out->topic, sizeof out->topic) &&
+            copy_field(x, "key", out->key, sizeof out->key) &&
+            copy_field(x, "subject", out->subject, sizeof out->subject)) ||
+           err_set(err, ERR_INTERNAL, "the schema %s has no routing", f->name);
+}
+
+bool routing_of(const char *type, struct routing *out, struct err *err)
+{
+    static struct routing *read; /* one per file, name NULL: not yet; as long as the process */
+    const char *wanted = short_type(type);
+    size_t i = 0;
+    while (schema_files[i].name && (strncmp(schema_files[i].name, "commands/", 9) != 0 ||
+                                    strcmp(schema_files[i].name + 9, wanted) != 0))
+        i++;
+    if (!schema_files[i].name)
+        return unknown_type(wanted, err);
+    if (!read)
+        read = calloc((size_t)schema_files_n, sizeof *read);
+    if (!read)
+        return err_set(err, ERR_NO_MEMORY, "routing");
+    if (!read[i].name && !read_routing(&schema_files[i], &read[i], err)) {
+        read[i].name = NULL;
+        return false;
+    }
+    *out = read[i];
+    return true;
 }
 
 /* ---- parts ---- */
