@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "test.h"
 
 #define auto_sealer auto_with(sealer_free)
@@ -174,6 +176,41 @@ static void another_master_key_does_not_open_and_says_so(void **state)
     assert_non_null(strstr(err.message, "another master key"));
 }
 
+static void read_master(uint8_t out[static 32])
+{
+    int fd = open(key_path, O_RDONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, out, 32), 32);
+    assert_int_equal(close(fd), 0);
+}
+
+/* HAZARDS S8, P-02: though the place where it is made is used again. */
+static void each_value_has_a_data_key_of_its_own(void **state)
+{
+    enum { VALUES = 4, WRAP_NONCE = 1 + 4, WRAPPED = WRAP_NONCE + 24 };
+    auto_sealer struct sealer *s = sealer_open(key_path, NULL);
+    uint8_t master[32], keys[VALUES + 1][32] = {0}; /* the last is what nobody has made */
+
+    (void)state;
+    read_master(master);
+    for (size_t i = 0; i < VALUES; i++) {
+        auto_buf struct buf out;
+
+        buf_init(&out, 1000);
+        assert_true(seal(s, "a", "secret", 6, &out, NULL));
+        if (i == 1) /* one that does not open leaves nothing behind, either */
+            assert_broken(s, "b", out.p, out.n);
+        assert_int_equal(crypto_aead_xchacha20poly1305_ietf_decrypt(
+                             keys[i], NULL, NULL, out.p + WRAPPED, 32 + 16, (const uint8_t *)"a", 1,
+                             out.p + WRAP_NONCE, master),
+                         0);
+    }
+    for (size_t i = 0; i < VALUES; i++)
+        for (size_t j = i + 1; j <= VALUES; j++)
+            assert_memory_not_equal(keys[i], keys[j], 32);
+}
+
 static void the_same_value_is_sealed_differently_each_time(void **state)
 {
     auto_sealer struct sealer *s = sealer_open(key_path, NULL);
@@ -210,6 +247,7 @@ int main(void)
         cmocka_unit_test(a_value_moved_to_another_row_does_not_open),
         cmocka_unit_test(every_changed_bit_and_every_cut_is_noticed),
         cmocka_unit_test(another_master_key_does_not_open_and_says_so),
+        cmocka_unit_test(each_value_has_a_data_key_of_its_own),
         cmocka_unit_test(the_same_value_is_sealed_differently_each_time),
         cmocka_unit_test(a_result_without_room_is_an_error),
     };

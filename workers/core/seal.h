@@ -12,7 +12,7 @@
 
 #define SEAL_OVERHEAD (1 + 4 + 24 + 48 + 24 + 16)
 
-struct sealer;
+struct sealer; /* for one thread at a time */
 
 /* Reads the master key: 32 bytes exactly, a regular file of this user's or root's, mode 0600 or
  * stricter. NULL with KEY_MISSING when there is no such file, KEY_INVALID when it is not like
