@@ -103,6 +103,8 @@ class AuthlibServer:
         certificate, key = of_this_process().files
         self.server = make_server("127.0.0.1", 0, lambda *a: self.app(*a), threaded=True,
                                   ssl_context=(str(certificate), str(key)))
+        # A browser opens connections ahead and says nothing on them: each handshake in its request's thread.
+        self.server.socket.do_handshake_on_connect = False
         self.url = f"https://localhost:{self.server.port}"
         self.app, self.memory = application(
             self.url, clients(self.client, self.secret, redirect_uris))

@@ -43,9 +43,8 @@ class Lossy:
                 threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near):
-        far = socket.create_connection(("127.0.0.1", self.behind))
         lose, self.lose = self.lose, None
-        with contextlib.suppress(OSError), near, far:
+        with contextlib.suppress(OSError), near, socket.create_connection(("127.0.0.1", self.behind)) as far:
             if lose:
                 self._lose(near, far, lose)
             else:
