@@ -554,7 +554,8 @@ static void within_its_grace_a_refresh_is_repeated_as_its_policy_says(void **sta
 }
 
 /* O-05 O-08: an answer may wait for the database for longer than its token lives. */
-static void a_token_that_ended_before_its_answer_was_decided_is_not_served_but_renewed(void **state_)
+static void
+a_token_that_ended_before_its_answer_was_decided_is_not_served_but_renewed(void **state_)
 {
     rules.tests = false;
     put(code_flow);
@@ -579,9 +580,8 @@ static void a_life_that_was_not_told_is_assumed_and_served(void **state_)
     put(code_flow);
     there = true;
     exchange("code");
-    answer((struct connection_answer){.kind = ANSWER_TOKENS,
-                                      .access = sealed_text("access"),
-                                      .refresh = sealed_text("refresh")});
+    answer((struct connection_answer){
+        .kind = ANSWER_TOKENS, .access = sealed_text("access"), .refresh = sealed_text("refresh")});
     done(EVENT_CONNECTION_COMPLETED);
     assert_true(!c.expires_ms && c.due_ms > NOW + CONNECTION_ASSUMED_MS / 2);
     assert_true(connection_ready(&c, NOW, NULL));
