@@ -31,6 +31,8 @@ static const struct column connection_columns[] = {
     {"verification_uri", "to be entered at", FORMAT_TEXT, 0},
     {"client_id", "client id", FORMAT_TEXT, 0},
     {"client_auth", "shows who it is by", FORMAT_TEXT, 0},
+    {"client_secret", "client secret", FORMAT_TEXT, 0},
+    {"private_key", "private key", FORMAT_TEXT, 0},
     {"scopes", "scopes", FORMAT_TEXT, 0},
     {"authorization_url", "authorization URL", FORMAT_TEXT, 0},
     {"token_url", "token URL", FORMAT_TEXT, 0},

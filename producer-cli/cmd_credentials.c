@@ -42,12 +42,23 @@ static enum err_code code_of(enum drawbridge_problem_kind kind)
     return ERR_CREDENTIAL_REFUSED;
 }
 
+/* What is said of the connection or the workflow says of which. */
+static const char *whose(const struct cli *cli, enum drawbridge_problem_kind kind)
+{
+    return kind == DRAWBRIDGE_NOT_READY || kind == DRAWBRIDGE_NOT_FOUND ? cli->line.words[0]
+           : kind == DRAWBRIDGE_DISABLED ? line_text(&cli->line, "workflow")
+                                         : NULL;
+}
+
 static bool set_problem(struct cli *cli, const struct drawbridge_problem *p, struct err *err)
 {
+    const char *who = whose(cli, p->kind);
     cli->denied = p->kind == DRAWBRIDGE_DENIED;
     if (p->retry_after_s > 0)
-        return err_set(err, code_of(p->kind), "%s; again in %ld s", p->message, p->retry_after_s);
-    return err_set(err, code_of(p->kind), "%s", p->message);
+        (void)err_set(err, code_of(p->kind), "%s; again in %ld s", p->message, p->retry_after_s);
+    else
+        (void)err_set(err, code_of(p->kind), "%s", p->message);
+    return who ? err_wrap(err, "%.200s", who) : false;
 }
 
 static bool may_come(const struct drawbridge_problem *p)

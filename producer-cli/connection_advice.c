@@ -13,7 +13,7 @@ static const struct row rows[] = {
      NULL,
      "authorization_code",
      {"Nobody has authorized it yet.", "connection authorize"}},
-    {"not_connected", NULL, NULL, {"It has not got its first token yet.", "connection refresh"}},
+    {"not_connected", NULL, NULL, {"It gets its first token by itself, in a moment.", NULL}},
     {"waiting_callback", NULL, NULL, {"It waits for a person to authorize it.", NULL}},
     {"testing", NULL, NULL, {"It has got tokens, and tries them.", NULL}},
     {"completed",
@@ -43,13 +43,14 @@ static const struct row rows[] = {
     {"failed",
      "reconnect_required",
      "refresh_token",
-     {"Its refresh token may be used up, and is not sent again: bring a new one.",
+     {"Its refresh token is not sent any more: it may be used up, or the connection was changed. "
+      "Bring a new one.",
       "connection update"}},
     {"failed",
      "reconnect_required",
      NULL,
-     {"Its refresh token may be used up, and is not sent again: a person has to authorize it "
-      "anew.",
+     {"What was granted is not used any more: its refresh token may be used up, or the connection "
+      "was changed. A person has to authorize it anew.",
       "connection authorize"}},
     {"failed",
      "denied",

@@ -55,6 +55,15 @@ static const struct column detail_columns[] = {
     {"code", "code", FORMAT_TEXT, 0},
     {"hint", "hint", FORMAT_TEXT, 0},
     {"attempts", "tries", FORMAT_NUMBER, 0},
+    {"workflows", "workflows", FORMAT_LIST, 0},
+    {0},
+};
+/* Of a workflow that may not run. */
+static const struct column disabled_columns[] = {
+    {"reason", "why", FORMAT_TEXT, 0},
+    {"disabledBy", "by", FORMAT_TEXT, 0},
+    {"relatedConnection", "with the end of", FORMAT_TEXT, 0},
+    {"disabledAt", "since", FORMAT_TIME, 0},
     {0},
 };
 
@@ -84,6 +93,8 @@ static void outcome_people(struct cli *cli, const json_t *event)
     size_t i;
     put_event_line(&cli->out, outcome, outcome_style(outcome), event);
     out_facts(&cli->out, data, detail_columns);
+    if (json_object_get(data, "disabledAt"))
+        out_facts(&cli->out, data, disabled_columns);
     const char *token = json_string_value(json_object_get(event, "token"));
     if (token)
         out_line(&cli->out, STYLE_BOLD, "%s", token);

@@ -249,6 +249,9 @@ def test_a_person_authorizes_at_the_url_that_is_printed(connections, provider, s
     assert process.returncode == 0 and "renews itself" in out, out + err
     assert provider.active(connections.token(id)) and connections.token(id, "refresh_token")
     assert query["state"] not in json.dumps(stack.sql("SELECT id::text, requester FROM oauth_state"))
+    # A change is done, though the connection has to be authorized anew by it.
+    changed = cli("connection", "update", id, "--client-secret-file", "-", input=SECRET).stdout
+    assert f"connection authorize {id}" in changed and "the connection was changed" in changed, changed
 
 
 def test_a_person_who_says_no_leaves_a_connection_that_says_so(connections, provider, stack, cli):
@@ -306,13 +309,16 @@ def test_workflows_are_told_disabled_and_enabled(connections, provider, cli):
     refused = cli("connection", "delete", id, code=2)
     assert all(n in refused.stderr for n in names) and "--confirm-disable-workflows" in refused.stderr
     assert told(cli("workflow", "list", "--org", org, "--disabled", "--json"))["workflows"] == []
-    cli("connection", "delete", id, "--confirm-disable-workflows", "--reason", "the account is closed")
+    deleted = cli("connection", "delete", id, "--confirm-disable-workflows", "--reason", "the account is closed")
+    assert all(n in deleted.stdout for n in names)
     disabled = told(cli("workflow", "list", "--org", org, "--disabled", "--json"))["workflows"]
     assert [w["workflow_id"] for w in disabled] == names
     assert {w["reason"] for w in disabled} == {"the account is closed"} and {w["related_connection"] for w in disabled} == {id}
     shown = cli("workflow", "show", names[0]).stdout
     assert "the account is closed" in shown and f"workflow enable {names[0]}" in shown
     assert told(cli("workflow", "check", names[0], "--json", code=1))["data"]["reason"] == "the account is closed"
+    refused = cli("workflow", "check", names[0], code=1).stdout
+    assert "the account is closed" in refused and id in refused
     cli("workflow", "enable", names[0])
     cli("workflow", "check", names[0])
     page = told(cli("workflow", "list", "--org", org, "--limit", 1, "--json"))
@@ -364,7 +370,7 @@ def test_a_credential_that_is_not_given_says_why(connections, provider, cli, key
     assert "connection" in cli("credentials", "get", "acme/" + new_id(), code=4, env=key).stderr
     waits = made_for_a_person(connections, provider, cli)
     refused = cli("credentials", "get", waits, code=1, env=key)
-    assert "authorized" in refused.stderr and "again in" in refused.stderr
+    assert "authorized" in refused.stderr and "again in" in refused.stderr and waits in refused.stderr
     begun = cli("credentials", "get", waits, "--wait", "1", "--json", code=1, env=key)
     assert told(begun)["error"]["code"] == "credential.refused"
     cli("credentials", "get", "a b", code=2, env=key)
