@@ -277,7 +277,7 @@ static void ask_person(struct returning *b, const json_t *row)
                   .title = "Connect your account?",
                   .said = "You have just allowed access to an account of yours. If you go on, "
                           "whoever may use this connection works with that account.",
-                  .next = "If you do not know about it, or somebody sent you a link, close this "
+                  .next = "Go on only if you know who began it, and what for. Otherwise close this "
                           "window: nothing has been connected.",
                   .connection = b->connection,
                   .requester = text(row, "requester"),
