@@ -81,7 +81,7 @@ class Connections:
     def make(self, provider, flow="client_credentials", name=None, org="acme", secret="open sesame", row="local_none",
              client=None, **data):
         """A connection to that provider, whose client it becomes; its id. The first tokens come by themselves, but
-        for authorization_code."""
+        for authorization_code. row None: the connection does not say whose it is."""
         id = f"{org}/{name or 'c-' + new_id()[:13]}"
         client = client or "client-" + new_id()[:8]
         if client not in provider.grants.clients:
@@ -90,7 +90,9 @@ class Connections:
             data["refreshTokenId"] = self.secret(id, "refresh_token", provider.bring(client))
         if flow == "authorization_code":
             data |= {"authorizationUrl": provider.url + "/authorize", "redirectUri": "https://us.test/callback"}
-        self.do("put", id, create=True, flow=flow, provider=row, clientId=client, tokenUrl=provider.url + "/token",
+        if row:
+            data["provider"] = row
+        self.do("put", id, create=True, flow=flow, clientId=client, tokenUrl=provider.url + "/token",
                 clientSecretId=self.secret(id, "client_secret", secret), **data)
         self.made.append(id)
         return id

@@ -41,7 +41,7 @@ PATHS = {
 }
 
 # Rows of schemas/providers.json for it, a class of rotation each (a connection names one as its `provider`); `silent`
-# is strict and cannot be asked about a token. The built-in row "oidc" discovers it, and is strict.
+# is strict and cannot be asked about a token, `by_url` is known by its host. The built-in row "oidc" discovers it, and is strict.
 ROWS = {
     "local_none": {"rotation": {"class": "none"}},
     "local_grace": {"rotation": {"class": "grace", "grace_s": 60}},
@@ -50,6 +50,8 @@ ROWS = {
     "local_silent": {"rotation": {"class": "strict"}, "introspection_url": None},
     "local_ms": {"rotation": {"class": "none"}, "expiry": {"unit": "ms"}},
     "local_untested": {"rotation": {"class": "strict"}, "test": None},
+    "local_by_url": {"rotation": {"class": "none"}, "hosts": ["recognised.test"],
+                     "test": {"method": "GET", "url": "{origin}/oauth/token/info"}},
 }
 
 # What misbehave() knows. `done`: whether what was asked for is done before (where the default is not obvious, it is

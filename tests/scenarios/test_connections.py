@@ -350,14 +350,31 @@ def test_a_token_url_of_another_server_is_not_shown_the_secret(connections, prov
 
 def test_an_issuer_is_asked_for_its_endpoints(connections, provider):
     """O-06 O-11: a provider that nobody has a row for says itself where it tests, revokes and is asked."""
-    id = connections.make(provider, flow="refresh_token", row="oidc", issuer=provider.url)
+    id = connections.make(provider, flow="refresh_token", row=None, issuer=provider.url)
     row = connections.completed(id)
     assert f"{provider.url}/revoke" in row["endpoints"] and row["last_test_at"]
+    assert [(e["path"], e["outcome"]) for e in provider.ledger("asked", endpoint="userinfo")] == [("/userinfo", "done")]
     assert len(provider.ledger("asked", endpoint="discovery")) == 1
     connections.do("refresh", id)
     assert len(provider.ledger("asked", endpoint="discovery")) == 1
     connections.do("delete", id)
     assert len(provider.ledger("asked", endpoint="revoke")) == 1
+
+
+def test_a_provider_is_recognised_from_its_urls_and_tested_at_its_own_endpoint(connections, provider):
+    """O-06: nobody has said whose it is, and it has no issuer; each provider of the table: tests/unit/provider_test.c."""
+    def tests():
+        return [(e["path"], e["outcome"]) for e in provider.ledger("asked", endpoint="userinfo")]
+
+    id = connections.make(provider, flow="refresh_token", row=None,
+                          authorizationUrl="https://login.recognised.test/authorize")
+    first = connections.completed(id)
+    assert tests() == [("/oauth/token/info", "done")] and first["provider"] is None and first["last_test_at"]
+    assert connections.do("test", id).kind == "connection.tested"
+    assert tests() == [("/oauth/token/info", "done")] * 2
+    assert connections.row(id)["last_test_at"] > first["last_test_at"]
+    unknown = connections.make(provider, flow="refresh_token", row=None)
+    assert connections.completed(unknown)["last_test_at"] is None and len(tests()) == 2
 
 
 def test_no_secret_is_on_a_topic_in_a_log_or_readable_in_the_database(connections, provider, stack):

@@ -165,6 +165,7 @@ def test_a_connection_from_its_making_to_its_end(oauth, stack, admin):
     name = oauth.make()
     shown = oauth.show(name)
     assert (shown["status"], shown["client_secret"], shown["private_key"]) == ("not_connected", MASK, None)
+    assert shown["created_by"].startswith("ops-") and shown["created_at"] == shown["updated_at"]
     again = oauth.body(connection_name=name)
     status, problem, _ = admin("POST", CONNECTIONS, again)
     assert (status, problem["code"]) == (409, "connection.exists")
@@ -175,6 +176,10 @@ def test_a_connection_from_its_making_to_its_end(oauth, stack, admin):
     status, problem, _ = admin("PUT", path, {"scopes": "x", "if_revision": shown["revision"]})
     assert (status, problem["code"]) == (409, "connection.changed")
     oauth.connect(name)
+    connected = oauth.show(name)
+    assert connected["status"] == "completed" and connected["created_at"] == shown["created_at"]
+    assert shown["created_at"] < connected["last_refresh_at"] <= connected["last_test_at"] < connected["expires_at"]
+    assert shown["updated_at"] < connected["updated_at"]
     status, changed, _ = admin("PUT", path, {"client_secret": "another " + SECRET})
     assert (status, changed["connection"]["status"], changed["connection"]["reason"]) == (200, "failed", "reconnect_required")
     status, listed, _ = admin("GET", f"{CONNECTIONS}?org=acme&limit=1000")
@@ -210,7 +215,7 @@ def test_what_a_connection_lacks_is_named(oauth, admin):
         status, problem, _ = admin("POST", CONNECTIONS, {**body, "oauth_flow_type": flow})
         assert (status, {e["place"] for e in problem["errors"]}) == (400, missing)
     for change, place in (({"token_url": "http://example.com/token"}, "/token_url"), ({"provider": "nobody"}, "/provider"),
-                          ({"connection_name": "a/b"}, "/connection_name"), ({"client_secret": ""}, "/client_secret"),
+                          ({"connection_name": "a/b"}, "/connection_name"), ({"oauth_flow_type": "password"}, "/oauth_flow_type"), ({"client_secret": ""}, "/client_secret"),
                           ({"colour": "red"}, "/colour"), ({"scopes": "a  b"}, "/scopes")):
         status, problem, _ = admin("POST", CONNECTIONS, {**whole, **change})
         assert status == 400 and place in {e["place"] for e in problem["errors"]}, (change, problem)
@@ -558,8 +563,10 @@ def test_a_connection_is_tested_and_renewed_on_demand(oauth):
 
 
 def test_a_credential_follows_its_connection_at_once(oauth, client):
-    """O-07: what was remembered a moment ago is over when something has happened; who asked is in the trail."""
+    """O-07: what was remembered a moment ago is over when something has happened; who asked is in the trail, also for
+    what is not there."""
     name = oauth.make()
+    who = oauth.show(name)["created_by"]
     path = f"{CREDENTIALS}/{name}?org=acme"
     status, problem, headers = oauth.admin("GET", path)
     assert (status, problem["code"], problem["reason"]) == (503, "connection.not_ready", "not_connected")
@@ -573,10 +580,40 @@ def test_a_credential_follows_its_connection_at_once(oauth, client):
     assert second["generation"] == first["generation"] + 1 and second["access_token"] != first["access_token"]
     assert oauth.admin("DELETE", f"{CONNECTIONS}/{name}?org=acme")[0] == 200
     assert oauth.admin("GET", path)[0] == 404
-    about = lambda kind: sum(e.data["count"] for e in client.events if e.kind == kind and  # noqa: E731
-                             e.data.get("connectionId") == f"acme/{name}")
-    until(lambda: about("credential.given") == 3, 15, "three uses in the trail")
-    assert about("credential.refused") == 1
+    about = lambda kind, id: sum(e.data["count"] for e in client.events if e.kind == kind and  # noqa: E731
+                                 (e.data.get("connectionId"), e.data.get("userId")) == (id, who))
+    until(lambda: about("credential.given", f"acme/{name}") == 3, 15, "three uses in the trail")
+    until(lambda: about("credential.refused", f"acme/{name}") == 1, 15, "once it was not ready")
+    until(lambda: about("credential.refused", None) >= 2, 15, "unknown twice: before, and deleted")
+
+
+def test_a_credential_that_is_not_there_says_why(oauth, stack):
+    """O-07: 503 with the state or what is wrong, a sentence, and when it is worth asking again."""
+    name = oauth.make()
+    id = f"acme/{name}"
+
+    def unready(reason, after, words):
+        status, problem, headers = oauth.admin("GET", f"{CREDENTIALS}/{name}?org=acme")
+        assert (status, problem["code"], problem["reason"]) == (503, "connection.not_ready", reason)
+        assert words in problem["detail"] and headers["Retry-After"] == after, problem
+
+    unready("not_connected", "60", "nobody has authorized it yet")
+    oauth.authorize(name)
+    unready("waiting_callback", "15", "waits for a person")
+    oauth.connect(name)
+    # What the worker makes of it: tests/unit/connection_test.c. It is not due, so nobody changes it meanwhile.
+    for status, reason, message, shown, after, words in (
+            ("testing", None, None, "testing", "2", "is being tested"),
+            ("failed", "refused", "the consent was taken back", "refused", "60", "the consent was taken back"),
+            ("failed", "reconnect_required", None, "reconnect_required", "60", "it has failed"),
+            ("completed", None, None, "completed", "2", "is over and is being renewed")):
+        stack.sql("UPDATE connection SET status = %s, reason = %s, message = %s, completed_at = NULL, due_at = NULL,"
+                  " expires_at = created_at WHERE id = %s", status, reason, message, id)
+        unready(shown, after, words)
+    stack.sql("UPDATE connection SET expires_at = NULL, deleting = true WHERE id = %s", id)
+    unready("completed", "2", "deleted, or about to be")
+    stack.sql("UPDATE connection SET deleting = false WHERE id = %s", id)
+    assert oauth.admin("GET", f"{CREDENTIALS}/{name}?org=acme")[0] == 200
 
 
 # ---- workflows
@@ -611,7 +648,8 @@ def test_a_workflow_is_noted_at_first_use_and_disabled_with_its_connection(oauth
     status, listed, _ = admin("GET", f"{WORKFLOWS}/disabled?org=acme&limit=1000")
     assert status == 200 and not problems_of("http/workflow.list", listed)
     found = next(w for w in listed["workflows"] if w["workflow_id"] == flow)
-    assert (found["reason"], found["related_connection"]) == ("moved away", f"acme/{name}")
+    assert (found["org"], found["reason"], found["related_connection"]) == ("acme", "moved away", f"acme/{name}")
+    assert found["disabled_by"].startswith("ops-") and found["disabled_at"] > shown["workflow"]["created_at"]
     for f in (flow, second):
         status, shown, _ = admin("POST", f"{WORKFLOWS}/{f}/enable?org=acme")
         assert (status, shown["workflow"]["disabled"], shown["workflow"]["connections"]) == (200, False, [])
