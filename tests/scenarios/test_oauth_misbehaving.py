@@ -287,11 +287,13 @@ def test_a_url_that_is_spelled_as_an_address_inside_is_refused(stack, client):
         put = dict(create=True, flow="authorization_code", clientId="us", redirectUri="https://10.0.0.1/callback",
                    authorizationUrl=provider.url + "/authorize", tokenUrl=provider.url + "/token")
         urls = {"authorizationUrl": "authorization URL", "tokenUrl": "token URL", "issuer": "issuer"}
-        for host in INSIDE:
-            for field, shown in urls.items():
-                said = all.do("put", refused, "refused", **{**put, field: f"https://{host}:8443/token"}).data
-                assert (said["code"], said["status"]) == ("connection.url_barred", 400)
-                assert said["message"].startswith(f"the {shown}: ") and "no address that may be called" in said["message"]
+        sent = [(shown, client.publish(all.command("put", refused, **{**put, field: f"https://{host}:8443/token"})))
+                for host in INSIDE for field, shown in urls.items()]
+        client.flush()
+        for (shown, _), event in zip(sent, client.outcomes([c for _, c in sent], 60).values()):
+            said = event.data
+            assert (event.outcome, said["code"], said["status"]) == ("refused", "connection.url_barred", 400)
+            assert said["message"].startswith(f"the {shown}: ") and "no address that may be called" in said["message"]
         assert "127.0.0.1 is no" in all.do("put", refused, "refused", **{**put, "issuer": "https://2130706433/"}).data["message"]
         for url in ("https://us@example.org/", "https://%ff%fe.example.org/", "https://example.org/#fragment"):
             assert all.do("put", refused, "refused", **{**put, "tokenUrl": url}).data["code"] == "connection.url_barred"
