@@ -189,6 +189,7 @@ static void enter(struct batch *b, struct item *it)
         schedule(b, it);
     } else if (l->rows > 0) {
         settle_follow(b, it, it->cmd.subject);
+        settle_nudge(b, l);
     } else {
         settle_decide(b, it);
     }

@@ -330,10 +330,22 @@ static void arm_timers(struct batch *b)
     }
 }
 
+/* Without memory they wait as long as its head does. */
+static void nudge_head(const struct lane *l)
+{
+    struct ref *r = ref_new(ITEM_RESUME, l->subject, NULL);
+    if (!r)
+        return;
+    r->call = CALL_NUDGED;
+    shard_push(l->shard, r);
+}
+
 static void wake_lanes(struct batch *b)
 {
     for (size_t i = 0; i < table_count(b->lanes); i++) {
         const struct lane *l = table_at(b->lanes, i)->value;
+        if (l->nudge)
+            nudge_head(l);
         if (!l->wake || l->blocked || shard_drain(l->shard, l->subject))
             continue;
         struct err err = {0}; /* nobody else would wake it */

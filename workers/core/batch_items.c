@@ -314,6 +314,10 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
         add_followers(b, in, index, l);
         return;
     }
+    if (in->ref && in->ref->call == CALL_NUDGED) {
+        add_nudged(b, in, index, subject);
+        return;
+    }
     if (in->ref && in->ref->call == CALL_EXPIRED) {
         add_expired(b, in, index, lane_row(l, digest));
         return;

@@ -61,6 +61,7 @@ struct lane {
     bool drained;            /* its followers are items of this batch already */
     bool blocked;            /* an open row stays at its head: nobody behind it may go */
     bool wake;               /* after commit: drain what is left */
+    bool nudge;              /* after commit: its head, should it wait, is told of who waits */
 };
 
 #define NUDGE "lane.nudge" /* a record on a main topic that is no command: look at this lane */

@@ -54,7 +54,8 @@ enum item_call {
     CALL_NONE,
     CALL_EXPIRED,   /* no further try: its deadline has passed */
     CALL_CANCELLED, /* no further try: it was called off */
-    CALL_NUDGED,    /* somebody changed the resource: look whether it still has to wait */
+    CALL_NUDGED,    /* somebody changed the resource, or waits behind it (worker_ops.gives_way):
+                     * look whether it still has to wait */
 };
 
 enum pending_state {
@@ -102,7 +103,7 @@ enum verdict_kind {
     VERDICT_EFFECT,   /* settle as pending, then start `effect` */
     VERDICT_RETRY,    /* by policy, or after retry_after_ms when that is set */
     VERDICT_POLL,     /* look again at due_ms; costs no attempt */
-    VERDICT_LANE,     /* behind the open work of subject `lane` */
+    VERDICT_LANE,     /* behind the open work of subject `lane`, which may be its own */
     VERDICT_HANDOVER, /* another worker will end it */
 };
 
@@ -172,6 +173,9 @@ struct worker_ops {
     /* Its effects must not be lost and cannot be looked at: shards are given back when they have
      * come back, or after YIELD_US. */
     bool waits_for_effects;
+    /* A command that waits at the head of its lane, held or polling, is CALL_NUDGED when others
+     * wait behind it: it may let them go first (VERDICT_LANE), and is CALL_EXPIRED there, too. */
+    bool gives_way;
     /* How many calls of one dependency at once; NULL: effects_per_driver. */
     int64_t (*per_dependency)(const struct conf *c);
     /* audit: takes every event type, keeps no inbox, validates against nothing */

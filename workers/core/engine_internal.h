@@ -418,6 +418,7 @@ enum pending_state pending_state_by_name(const char *s);
 void settle_all(struct batch *b);
 void settle_decide(struct batch *b, struct item *it); /* asks the worker: verdict, rows */
 void settle_follow(struct batch *b, struct item *it, const char *subject); /* joins that lane */
+void settle_nudge(struct batch *b, struct lane *l); /* somebody waits behind its head */
 struct pending settle_fresh_row(struct batch *b, struct item *it); /* of one that has none yet */
 /* Until when it may wait: its own expiry or the policy's deadline; 0: for ever. */
 int64_t settle_expires_ms(const struct item *it, int64_t accepted_ms);

@@ -151,13 +151,29 @@ static void close_row(struct batch *b, struct item *it)
     l->wake = l->rows > 0;
 }
 
+void settle_nudge(struct batch *b, struct lane *l)
+{
+    l->nudge |= b->pipe->e->ops->gives_way && l->rows > 1;
+}
+
+/* Whose call was under way could not be nudged. Who was let by is not told of again: two that are
+ * held would change places for ever. */
+static void waits_on(struct batch *b, struct item *it)
+{
+    struct lane *l = it->kind == ITEM_OUTCOME ? lane_of(b, it->shard, it->cmd.subject) : NULL;
+    if (l)
+        settle_nudge(b, l);
+}
+
 void settle_follow(struct batch *b, struct item *it, const char *subject)
 {
     struct pending row = row_of(b, it);
     struct lane *l = lane_of(b, it->shard, subject);
     if (!l)
         return;
-    if (l->rows >= LANE_ROWS_MAX || l->bytes >= LANE_BYTES_MAX) {
+    bool there = it->pending && it->pending->state != PENDING_SCHEDULED &&
+                 !strcmp(it->pending->subject, subject); /* it goes to the end of its own lane */
+    if (!there && (l->rows >= LANE_ROWS_MAX || l->bytes >= LANE_BYTES_MAX)) {
         struct err full = {0};
         (void)err_set(&full, ERR_LANE_FULL, "%s has %lld commands waiting", subject,
                       (long long)l->rows);
@@ -313,6 +329,7 @@ static void hold_back(struct batch *b, struct item *it, struct pending *row,
 {
     bool told = it->pending && it->pending->state == PENDING_HELD;
     open_row(b, it, row, w->state, w->due_ms);
+    waits_on(b, it);
     if (!told && w->state == PENDING_HELD && !strncmp(row->held_by, "breaker:", 8))
         message_held(b, it, row);
 }
@@ -355,6 +372,7 @@ static void poll_later(struct batch *b, struct item *it)
         return;
     }
     open_row(b, it, &row, PENDING_TIMED, it->verdict.due_ms);
+    waits_on(b, it);
 }
 
 static void apply_verdict(struct batch *b, struct item *it)
@@ -433,11 +451,12 @@ static void call_off(struct batch *b, struct item *it)
 bool settle_call(struct batch *b, struct item *it)
 {
     bool begun = it->pending->state != PENDING_FOLLOWER && it->pending->state != PENDING_SCHEDULED;
+    bool let_others = it->call == CALL_EXPIRED && b->pipe->e->ops->gives_way;
     if (it->refused) {
         die(b, it, &it->invalid);
         return true;
     }
-    if (begun) {
+    if (begun || let_others) {
         settle_decide(b, it);
         if (b->failed || it->verdict.kind != VERDICT_NONE)
             return true;
@@ -473,7 +492,8 @@ static void settle_pending(struct batch *b, struct item *it)
     }
     bool waits = it->pending->state == PENDING_FOLLOWER || it->pending->state == PENDING_SCHEDULED;
     if (waits && it->pending->expires_ms && it->pending->expires_ms <= b->now_ms) {
-        die_late(b, it);
+        it->call = CALL_EXPIRED;
+        (void)settle_call(b, it);
         return;
     }
     if (it->replay_of) {
