@@ -260,6 +260,7 @@ static void claim(const char *id)
     args_text(a, id);
     args_text(a, INTENT);
     args_time(a, NOW + 5);
+    args_time(a, 0);
     pg_query(t.pg, SQL_CONNECTION_CLAIM, a, on_claim, NULL);
     sync_now("");
 }

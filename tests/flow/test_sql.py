@@ -369,11 +369,12 @@ def sent_at(db, id):
     return db.execute("SELECT intent_sent_at FROM connection WHERE id = %s", (id,)).fetchone()[0]
 
 
-CLAIMED = "2026-11-21 10:00:00Z"
+def claim(db, id, n, at="10:00:00", mine=None):
+    return called(db, "connection_claim", id, intent(n), f"2026-11-21 {at}Z", mine and f"2026-11-21 {mine}Z")
 
 
-def claim(db, id, n):
-    return called(db, "connection_claim", id, intent(n), CLAIMED)
+def unclaim(db, id, n, mine="10:00:00"):
+    return called(db, "connection_unclaim", id, intent(n), f"2026-11-21 {mine}Z")
 
 
 @pytest.fixture
@@ -394,10 +395,22 @@ def test_an_intent_is_claimed_once_and_its_secrets_come_with_it(db):
     assert claim(db, "o/claim", 2) == []
     assert claim(db, "o/claim", 1)[0][1] == b"sealed"
     assert claim(db, "o/claim", 1) == []
-    assert called(db, "connection_unclaim", "o/claim", intent(2), CLAIMED) == [(0,)]
-    assert called(db, "connection_unclaim", "o/claim", intent(1), "2026-11-21 09:59:59.999Z") == [(0,)]  # another's
-    assert called(db, "connection_unclaim", "o/claim", intent(1), CLAIMED) == [(1,)]
+    assert unclaim(db, "o/claim", 2) == [(0,)]
+    assert unclaim(db, "o/claim", 1, mine="09:59:59.999") == [(0,)]  # another's
+    assert unclaim(db, "o/claim", 1) == [(1,)]
     assert len(claim(db, "o/claim", 1)) == 1
+
+
+def test_a_claim_whose_acknowledgement_was_lost_is_known_by_its_time(db):
+    """O-08: by whoever made it, who has sent nothing; another's is not touched."""
+    intended(db, 1, id="o/unheard", refresh_token=b"sealed")
+    assert len(claim(db, "o/unheard", 1)) == 1
+    assert claim(db, "o/unheard", 1, at="10:00:05", mine="10:00:00.001") == []
+    assert unclaim(db, "o/unheard", 1, mine="10:00:00.001") == [(0,)]
+    assert claim(db, "o/unheard", 1, at="10:00:05", mine="10:00:00")[0][1] == b"sealed"
+    assert sent_at(db, "o/unheard").second == 5
+    assert unclaim(db, "o/unheard", 1, mine="10:00:05") == [(1,)]
+    assert sent_at(db, "o/unheard") is None
 
 
 def test_of_two_that_claim_at_once_one_sends(db, second):
@@ -565,7 +578,7 @@ SOME = """INSERT INTO workflow (id, shard, disabled, disabled_at, created_at, up
     ("connection_credential", "'org7', 'c507', NULL", 4),
     ("connection_credential", "'org7', 'c507', 'org/w9'", 6),
     ("connection_show", "'org7', 'c507'", 2),
-    ("connection_claim", f"'org7/c507', '{intent(1)}', now()", 1),
+    ("connection_claim", f"'org7/c507', '{intent(1)}', now(), NULL", 1),
     ("connection_due", "'{1,2,3}', now(), 100", 60),
     ("connection_dependants", "'{org/c9}'", 10),
     ("workflow_find", "'{org/w3}', '{org/c9}'", 20),

@@ -8,7 +8,7 @@ import urllib.parse
 
 
 class HeldProxy:
-    """with HeldProxy(url) as proxy: proxy.url is for the client; hold() and release()."""
+    """with HeldProxy(url) as proxy: proxy.url is for the client; hold() and release(), or cut()."""
 
     def __init__(self, url):
         self.parts = urllib.parse.urlsplit(url)
@@ -45,6 +45,14 @@ class HeldProxy:
         return self.held > 0
 
     def release(self):
+        self.open.set()
+
+    def cut(self):
+        """Ends all connections; what was held back is lost."""
+        sockets, self.sockets = self.sockets, []
+        for s in sockets:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
         self.open.set()
 
     def _accept(self):

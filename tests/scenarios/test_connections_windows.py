@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from harness.connections import Connections
+from harness.held_proxy import HeldProxy
 from harness.provider import Provider
 from harness.wait import stays, until
 
@@ -267,3 +268,56 @@ def test_what_a_provider_did_not_do_is_not_in_doubt_when_the_database_goes_away_
     one.is_renewed()
     assert one.sent() == 2 and "doubted" not in connections.said(one.id)
     assert one.family()["state"] == "live"
+
+
+@pytest.mark.limit(120)
+def test_a_claim_whose_acknowledgement_was_lost_was_not_sent(connections, providers, stack):
+    """O-05 O-08: committed, and the database was gone before the worker heard of it: the worker, which lives, knows
+    that nothing was sent, and sends it."""
+    one = One(connections, providers["strict"], "local_silent")
+    with HeldProxy(stack.database_url) as proxy, stack.different("refresh", {
+            "DRAWBRIDGE_DATABASE_URL": proxy.url, "DRAWBRIDGE_FAILPOINT": "effect-intended:1=sleep-1500"}):
+        one.refresh()
+        passed(stack, "effect-intended")
+        proxy.hold()
+        until(lambda: connections.row(one.id)["intent_sent_at"], 20, "claimed")
+        proxy.cut()
+        one.is_renewed()
+        assert one.sent() == 1 and "doubted" not in connections.said(one.id)
+
+
+@pytest.mark.limit(120)
+def test_killed_with_its_answer_and_again_while_it_asks_it_still_says_how_it_ended(connections, providers, stack):
+    """O-08 O-13: the second death is in the introspection, which is repeated; then the deletion has its turn."""
+    one = One(connections, providers["strict"], "local_strict")
+    with killed(stack, "effect-answered"):
+        one.refresh()
+    until(lambda: connections.row(one.id)["doubt_at"], 30, lambda: f"in doubt: {connections.row(one.id)}")
+    with killed(stack, "effect-claimed"):
+        stack.clock_forward(40_000)
+    one.is_given_up()
+    assert one.sent() == 1
+    connections.do("delete", one.id)
+
+
+@pytest.mark.limit(120)
+def test_what_waits_in_line_is_handed_back_when_another_worker_takes_the_shards(connections, providers, stack):
+    """O-08: whoever gives its shards away sends nothing more, though the answer it waits for makes room."""
+    ones = [One(connections, providers["strict"], "local_silent") for _ in range(4)]
+    with stack.different("refresh", {"DRAWBRIDGE_OAUTH_IN_FLIGHT": "1"}) as worker:
+        rule = providers["strict"].misbehave("slow", seconds=9)
+        for one in ones:
+            one.refresh()
+        until(lambda: rule["seen"] and worker.metric("drawbridge_oauth_waiting") == 3, 20, "one asked, three in line")
+        stack.launch("refresh-2", worker="refresh", env=PASSING)
+        try:
+            until(lambda: worker.metric("drawbridge_oauth_waiting") == 0, 20, "handed back")
+            assert rule["seen"] == 1
+            providers["strict"].behave()
+            for one in ones:
+                one.is_renewed()
+                assert one.sent() == 1 and "doubted" not in connections.said(one.id)
+        finally:
+            providers["strict"].behave()
+            assert stack.stop("refresh-2", 30) == 0
+        stack.wait_ready("refresh")

@@ -47,7 +47,7 @@ struct asking {
     int reclaims;             /* how often it brought none */
     bool waits;               /* to be claimed once more */
     bool unclaims;            /* its claim is to be taken back once more */
-    int64_t claimed_ms;       /* what its claim says */
+    int64_t claimed_ms;       /* what its claim says, made or not; 0: not tried yet */
     struct oauth_ask *under_way;
     int64_t began_us, provider_us;
     struct connection_answer *answer; /* one heap block; given while it is unclaimed */

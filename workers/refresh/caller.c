@@ -279,16 +279,22 @@ static void claim(struct asking *a)
 {
     struct caller *c = a->caller;
     struct args args;
+    bool tried = a->claimed_ms != 0;
     if (!engine_effect_live(c->e, a->token) || is_leaving(c)) {
-        abandon(a);
+        if (tried)
+            unclaim(a); /* made or not: it is not sent */
+        else
+            abandon(a);
         return;
     }
+    int64_t now_ms = clock_ms(engine_clock(c->e));
     a->row = a->waits = false;
-    a->claimed_ms = clock_ms(engine_clock(c->e));
     args_init(&args);
     args_text(&args, a->connection.id);
     args_text(&args, a->connection.intent.id);
+    args_time(&args, now_ms);
     args_time(&args, a->claimed_ms);
+    a->claimed_ms = now_ms;
     pg_query(c->pg, SQL_CONNECTION_CLAIM, &args, on_claim, a);
     pg_sync(c->pg, on_claimed, a);
     args_done(&args);

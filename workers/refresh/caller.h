@@ -7,8 +7,8 @@
  *
  * A claim that finds nothing may have come behind one by a worker that lost the shard just then,
  * and is about to take it back: it is tried again for RECLAIMS seconds before the answer is
- * SILENT. One that was lost with the database is made again when that is back, and so is one that
- * is taken back.
+ * SILENT. One that was lost with the database is made again when that is back, or taken back: by
+ * its time the caller knows its own, which nobody has sent. So is one that is taken back.
  *
  * An answer that the engine drops, because its shard was opened anew, is kept for its command:
  * store/kept.h. */
