@@ -230,6 +230,43 @@ def test_a_provider_that_is_down_holds_its_own_and_lets_go_when_it_is_back(conne
             connections.do("delete", id)
 
 
+@pytest.mark.limit(150)
+def test_an_outage_costs_what_fell_due_by_itself_no_dead_letter_and_holds_up_no_change(connections, client, stack):
+    """O-05 O-08 O-09 O-11: a renewal that a breaker holds past its deadline is refused, and due again; who comes
+    meanwhile does not wait behind it; a deletion does without the provider and says so."""
+    with Provider(rotation="strict") as down:
+        id, doomed = (connections.make(down, flow="refresh_token", row="local_silent") for _ in range(2))
+        row = [connections.completed(i) for i in (id, doomed)][0]
+        port, grants = down.port, down.grants
+
+    def held():
+        return {r["subject"] for r in stack.sql("SELECT subject FROM pending WHERE consumer = 'refresh'"
+                " AND state = 'held' AND held_by = %s", f"breaker:localhost:{port}")}
+
+    def is_held():
+        until(lambda: {f"connection/{id}", f"connection/{doomed}"} <= held(), 30,
+              lambda: f"held: {stack.sql('SELECT * FROM pending')}")
+
+    stack.clock_forward(int((row["expires_at"] - row["last_refresh_at"]).total_seconds() * 860))
+    is_held()
+    for _ in range(2):
+        refusals = connections.said(id).count("refused")
+        stack.clock_forward(601_000)
+        until(lambda: connections.said(id).count("refused") > refusals, 40, lambda: connections.said(id))
+        stack.clock_forward(61_000)
+        is_held()
+    connections.do("put", id, scopes="read more", timeout=8)
+    gone = connections.do("delete", doomed, timeout=8)
+    assert gone.kind == "connection.deleted" and "not revoked" in gone.data["message"]
+    assert not stack.sql("SELECT 1 FROM dead_letter WHERE subject IN (%s, %s)", f"connection/{id}",
+                         f"connection/{doomed}")
+    with Provider(rotation="strict", port=port) as back:
+        back.grants = grants
+        assert connections.completed(id, generation=2, timeout=60)["doubt_at"] is None
+        assert family(back, connections, id)["state"] == "live"
+        connections.do("delete", id)
+
+
 # ---- a person ---------------------------------------------------------------------------------------------------
 
 REDIRECT, VERIFIER = "https://us.test/callback", "v" * 43
@@ -303,6 +340,30 @@ def test_a_person_at_another_device_enters_the_code(connections, provider):
     assert connections.client.outcome(command, 30).outcome == "done"
     row = connections.completed(id)
     assert row["user_code"] is None and row["device_code"] is None and provider.active(connections.token(id))
+
+
+def test_who_waits_for_a_person_at_another_device_holds_up_nobody(connections, provider):
+    """O-13 O-02 O-11: a change and a test have their turn at once and the code stays good; so has the end, and then
+    there is nothing to wait for."""
+    id = connections.make(provider, flow="authorization_code", row="local_strict")
+    one, two = (connections.command("authorize", id, until=connections.until_text(), device=True) for _ in range(2))
+    for command in (one, two):
+        connections.client.send(command)
+        row = connections.is_now(id, "completed" if command is two else "waiting_callback")
+        until(lambda: connections.row(id)["user_code"], 20, "a code")
+        code = connections.row(id)["user_code"]
+        connections.do("put", id, scopes="read more" if command is one else "read", timeout=8)
+        assert connections.row(id)["user_code"] == code and not connections.client.has_outcome(command)
+        if command is one:
+            provider.approve(code)
+            connections.stack.clock_forward(int(row["poll_every_ms"]) + 1000)
+            assert connections.client.outcome(command, 30).outcome == "done"
+            connections.completed(id)
+    connections.do("test", id, timeout=8)
+    connections.do("delete", id, timeout=8)
+    connections.stack.clock_forward(11_000)
+    refused = connections.client.outcome(two, 30)
+    assert (refused.outcome, refused.data["code"]) == ("refused", "connection.unknown")
 
 
 # ---- its end, and its URLs --------------------------------------------------------------------------------------

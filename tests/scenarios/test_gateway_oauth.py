@@ -187,7 +187,8 @@ def test_a_connection_from_its_making_to_its_end(oauth, stack, admin):
     assert name in {c["connection_name"] for c in listed["connections"]}
     assert SECRET not in json.dumps([shown, changed, listed])
     status, gone, _ = admin("DELETE", path)
-    assert (status, gone) == (200, {"connection_id": f"acme/{name}", "disabled_workflows": []})
+    assert status == 200 and not problems_of("http/connection.deleted", gone)
+    assert (gone["connection_id"], gone["disabled_workflows"]) == (f"acme/{name}", [])
     for method, more, body in (("GET", "", None), ("PUT", "", {"scopes": "x"}), ("DELETE", "", None),
                                ("POST", "/test", None), ("POST", "/refresh", None), ("POST", "/authorize", None)):
         status, problem, _ = admin(method, f"{CONNECTIONS}/{name}{more}?org=acme", body)

@@ -716,9 +716,11 @@ static void a_person_at_another_device_is_waited_for(void **state_)
     asks(ASK_DEVICE_POLL);
     answer((struct connection_answer){.kind = ANSWER_PENDING, .poll_ms = 10000}); /* slow_down */
     assert_int_equal(plan.due_ms, w.now_ms + 10000);
+    w.now_ms = plan.due_ms;
     connection_authorize(world(), &device, &plan);
     answer((struct connection_answer){.kind = ANSWER_PENDING});
     assert_int_equal(plan.due_ms, w.now_ms + 10000); /* for good */
+    w.now_ms = plan.due_ms;
     connection_authorize(world(), &device, &plan);
     tokens("refresh");
     asks(ASK_TEST);
@@ -746,6 +748,48 @@ static void what_is_served_is_renewed_before_a_person_at_another_device_is_done(
     assert_true(connection_ready(&c, w.now_ms, NULL) && connection_renewable(&c));
     refresh(-1);
     asks(ASK_REFRESH);
+}
+
+/* O-13 O-11: an end does not wait for somebody who may not come. */
+static void others_go_before_a_person_at_another_device_and_the_polls_keep_their_time(void **state_)
+{
+    const struct connection_authorize device = {.device = true};
+    put(code_flow);
+    there = true;
+    connection_authorize(world(), &device, &plan);
+    answer((struct connection_answer){
+        .kind = ANSWER_DEVICE, .user_code = "A", .until_ms = NOW + HOUR, .poll_ms = 5000});
+    int64_t due_ms = plan.due_ms;
+    w.now_ms += 1000;
+    connection_gives_way(world(), false, &plan);
+    assert_true(plan.kind == PLAN_LANE && !*plan.lane);
+    connection_authorize(world(), &device, &plan); /* behind them */
+    assert_int_equal(plan.kind, PLAN_POLL);
+    assert_int_equal(plan.due_ms, due_ms);
+    w.now_ms = due_ms;
+    connection_authorize(world(), &device, &plan);
+    asks(ASK_DEVICE_POLL);
+    connection_gives_way(world(), false, &plan); /* it is tried again first */
+    assert_int_equal(plan.kind, PLAN_NONE);
+    connection_delete(world(), &(struct connection_delete){.by = "ops"}, &plan);
+    done(EVENT_CONNECTION_DELETED);
+    connection_authorize(world(), &device, &plan);
+    refused(REFUSAL_CONNECTION_UNKNOWN);
+}
+
+/* O-05 O-02: whoever is held by a breaker holds up no change, and is decided anew behind it. */
+static void a_refresh_that_is_held_lets_others_go_first(void **state_)
+{
+    complete();
+    refresh(-1);
+    assert_int_equal(plan.kind, PLAN_EFFECT);
+    connection_gives_way(world(), true, &plan);
+    assert_int_equal(plan.kind, PLAN_LANE);
+    change((struct connection_put){.client_id = "another"});
+    done(EVENT_CONNECTION_CHANGED);
+    assert_false(connection_resume(world(), &plan));
+    refresh(-1);
+    refused(REFUSAL_CONNECTION_NO_TOKEN);
 }
 
 /* O-13 */
@@ -863,6 +907,99 @@ static void a_renewal_whose_command_expired_unsent_is_due_again_soon(void **stat
     asks(ASK_REFRESH);
     connection_expired(world(), &plan); /* it was sent: its answer, or doubt, is the next one's */
     assert_true(plan.kind == PLAN_NONE && c.intent.id);
+    assert_int_equal(c.due_ms, w.now_ms + CONNECTION_AGAIN_MS);
+}
+
+/* O-08 O-09: nobody asked for it, and it comes again: no dead letter for a person to look at. */
+static void what_fell_due_by_itself_and_expired_is_put_off_without_a_dead_letter(void **state_)
+{
+    complete();
+    w.by_itself = true;
+    refresh(-1);
+    connection_expired(world(), &plan);
+    refused(REFUSAL_CONNECTION_PUT_OFF);
+    assert_int_equal(c.due_ms, w.now_ms + CONNECTION_AGAIN_MS);
+    connection_test(world(), &plan);
+    connection_expired(world(), &plan);
+    refused(REFUSAL_CONNECTION_PUT_OFF);
+    assert_null(c.intent.id);
+    connection_test(world(), &plan);
+    asks(ASK_TEST);
+    answer((struct connection_answer){.kind = ANSWER_LATER, .last = true});
+    refused(REFUSAL_CONNECTION_PUT_OFF);
+    refresh(-1);
+    c.intent.command[0]++; /* it waits behind another, whose intent this is */
+    connection_expired(world(), &plan);
+    refused(REFUSAL_CONNECTION_PUT_OFF);
+    assert_non_null(c.intent.id);
+}
+
+/* O-06 O-08: one that is held would be followed by another each minute. */
+static void a_test_is_not_ordered_while_one_waits(void **state_)
+{
+    put(code_flow);
+    there = true;
+    exchange("code");
+    tokens("refresh");
+    asks(ASK_TEST);
+    w.now_ms = c.due_ms;
+    connection_due(world(), &plan);
+    assert_int_equal(plan.ncommands, 0);
+    assert_int_equal(c.due_ms, w.now_ms + CONNECTION_RETEST_MS);
+    w.now_ms = NOW + CONNECTION_WAIT_MS;
+    connection_due(world(), &plan);
+    assert_string_equal(plan.commands[0].type, "connection.test");
+}
+
+/* O-11: whoever waits for an end does not wait for a provider that is out of order. */
+static void an_end_waits_for_its_provider_a_moment_and_says_what_became_of_the_tokens(void **state_)
+{
+    const struct connection_delete end = {.by = "ops"};
+    const struct {
+        struct connection_answer first;
+        bool again;
+        const char *says;
+    } rows[] = {
+        {{.kind = ANSWER_GOOD}, false, "its tokens are revoked"},
+        {{.kind = ANSWER_SILENT}, false, "not revoked"},
+        {{.kind = ANSWER_INVALID}, false, "did not revoke"},
+        {{.kind = ANSWER_LATER, .retry_ms = NOW + 60000}, false, "not revoked"},
+        {{.kind = ANSWER_LATER}, true, "its tokens are revoked"},
+        {{.kind = ANSWER_NOT_SENT}, true, "its tokens are revoked"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        begin(NULL);
+        complete();
+        rules.revokes = true;
+        connection_delete(world(), &end, &plan);
+        asks(ASK_REVOKE);
+        answer(rows[i].first);
+        assert_int_equal(plan.kind == PLAN_RETRY, rows[i].again);
+        if (rows[i].again)
+            answer((struct connection_answer){.kind = ANSWER_GOOD, .last = true});
+        done(EVENT_CONNECTION_DELETED);
+        assert_non_null(strstr(c.message, rows[i].says));
+    }
+}
+
+/* O-11: one whose breaker is open is not asked; and no turn at a provider is waited for for long.
+ */
+static void an_end_does_without_a_provider_that_is_away(void **state_)
+{
+    const struct connection_delete end = {.by = "ops"};
+    complete();
+    rules.revokes = w.away = true;
+    connection_delete(world(), &end, &plan);
+    done(EVENT_CONNECTION_DELETED);
+    assert_non_null(strstr(c.message, "not revoked"));
+    begin(NULL);
+    complete();
+    rules.revokes = true;
+    connection_delete(world(), &end, &plan);
+    assert_int_equal(plan.ask, ASK_REVOKE);
+    connection_expired(world(), &plan);
+    done(EVENT_CONNECTION_DELETED);
+    assert_non_null(strstr(c.message, "not revoked"));
 }
 
 /* O-10 S5: what is there for all is not filled up by one. */
@@ -993,12 +1130,18 @@ int main(void)
         STORY(what_is_misconfigured_is_asked_now_and_then),
         STORY(a_person_at_another_device_is_waited_for),
         STORY(what_is_served_is_renewed_before_a_person_at_another_device_is_done),
+        STORY(others_go_before_a_person_at_another_device_and_the_polls_keep_their_time),
+        STORY(a_refresh_that_is_held_lets_others_go_first),
         STORY(a_device_code_that_nobody_enters_is_over),
         STORY(a_connection_in_use_goes_only_when_that_is_meant),
         STORY(an_end_in_the_batch_of_a_change_leaves_no_secret),
         STORY(one_that_is_made_again_goes_on_counting),
         STORY(a_command_is_called_off_while_nothing_was_sent),
         STORY(a_renewal_whose_command_expired_unsent_is_due_again_soon),
+        STORY(what_fell_due_by_itself_and_expired_is_put_off_without_a_dead_letter),
+        STORY(a_test_is_not_ordered_while_one_waits),
+        STORY(an_end_waits_for_its_provider_a_moment_and_says_what_became_of_the_tokens),
+        STORY(an_end_does_without_a_provider_that_is_away),
         STORY(an_organisation_has_room_of_its_own_upon_a_connection),
         STORY(a_workflow_is_known_from_its_first_dependency_and_runs_unless_disabled),
         STORY(names_are_read_as_they_are_written),

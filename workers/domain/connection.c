@@ -500,7 +500,8 @@ void connection_put(struct connection_world *w, const struct connection_put *cmd
 
 /* ---- delete ---------------------------------------------------------------------------------- */
 
-void connection_remove(struct connection_world *w, struct connection *c, struct plan *plan)
+void connection_remove(struct connection_world *w, struct connection *c, const char *message,
+                       struct plan *plan)
 {
     for (size_t i = 0; i < w->ndependants; i++)
         workflow_disable(w->dependants[i], c->id,
@@ -515,7 +516,7 @@ void connection_remove(struct connection_world *w, struct connection *c, struct 
     c->deleted_ms = w->now_ms;
     c->status = CONNECTION_NOT_CONNECTED;
     c->reason = CONNECTION_FINE;
-    c->message = NULL;
+    c->message = message;
     plan->workflows = w->dependants;
     plan->nworkflows = w->ndependants;
     connection_say(w, c, EVENT_CONNECTION_DELETED, plan);
@@ -537,10 +538,14 @@ void connection_delete(struct connection_world *w, const struct connection_delet
         return;
     }
     w->end = cmd;
-    if (!w->rules->revokes || (!c->has_access && !c->has_refresh)) {
-        connection_remove(w, c, plan);
-        return;
+    if (!c->has_access && !c->has_refresh) {
+        connection_remove(w, c, NULL, plan);
+    } else if (!w->rules->revokes) {
+        connection_remove(w, c, "the provider revokes no tokens: they end later", plan);
+    } else if (w->away) {
+        connection_remove(w, c, CONNECTION_NOT_REVOKED, plan);
+    } else {
+        c->deleting = true;
+        connection_order(w, c, ASK_REVOKE, plan);
     }
-    c->deleting = true;
-    connection_order(w, c, ASK_REVOKE, plan);
 }

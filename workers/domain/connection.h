@@ -162,6 +162,7 @@ struct oauth_state {
 #define CONNECTION_ASSUMED_MS 3600000 /* life of an access token that nobody tells */
 #define CONNECTION_RETEST_MS 60000
 #define CONNECTION_AGAIN_MS 60000 /* until a renewal that expired unsent is due again */
+#define CONNECTION_WAIT_MS 600000 /* what a refresh or a test may take, waiting included */
 
 struct connection_delete {
     bool confirm; /* also with dependants */
@@ -180,6 +181,8 @@ struct connection_world {
     bool secrets_there;              /* all that the command names wait to be taken */
     const char *barred; /* why a URL that it names may not be called, for people; NULL: it may */
     const struct connection_delete *end; /* the command, while its revocation is answered */
+    bool by_itself;                      /* the command was ordered by connection_due */
+    bool away;                           /* its provider is known to give no answer */
     struct command_ref command;
     int64_t now_ms;
 };
@@ -220,9 +223,11 @@ struct connection_put {
 void connection_put(struct connection_world *w, const struct connection_put *cmd,
                     struct plan *plan);
 
-/* 400 with the dependants unless it is confirmed. Where the provider revokes, PLAN_EFFECT
- * ASK_REVOKE first (`deleting`: nobody gets a token from now on); then, whatever that gave,
- * secrets and tokens go, EVENT_CONNECTION_DELETED, and the workflows are disabled: one commit. */
+/* 400 with the dependants unless it is confirmed. Where the provider revokes and is not known to be
+ * away, PLAN_EFFECT ASK_REVOKE first (`deleting`: nobody gets a token from now on), which is tried
+ * once more at most, and never where there was no answer; then, whatever that gave, secrets and
+ * tokens go, EVENT_CONNECTION_DELETED, whose message says what became of the tokens, and the
+ * workflows are disabled: one commit. */
 void connection_delete(struct connection_world *w, const struct connection_delete *cmd,
                        struct plan *plan);
 
@@ -234,7 +239,8 @@ struct connection_authorize {
 /* EVENT_CONNECTION_WAITING. 400 for flows that ask nobody. The state's row is there already. With a
  * device the command lasts until the person is done (PLAN_POLL): call it again when it comes back
  * and connection_resume knows nothing of it. The person has as long as the code is good, and no
- * longer than until what is being served has to be renewed. */
+ * longer than until what is being served has to be renewed. Others go first meanwhile
+ * (connection_gives_way); where they took the code away, another is asked for. */
 void connection_authorize(struct connection_world *w, const struct connection_authorize *cmd,
                           struct plan *plan);
 
@@ -276,8 +282,15 @@ bool connection_unanswered(const struct connection_world *w);
 void connection_called_off(struct connection_world *w, struct plan *plan);
 
 /* The command's deadline passed while it waited, behind a breaker perhaps, and it dies: PLAN_NONE.
- * A renewal that was not sent is given up, and due again soon: the access token goes on ending. */
+ * What fell due by itself is refused instead, which no person has to look at; a deletion that has
+ * begun is done. A renewal that was not sent is given up, and due again soon: the access token goes
+ * on ending. */
 void connection_expired(struct connection_world *w, struct plan *plan);
+
+/* Others wait behind the command, which waits itself: held, or for a person at another device, or
+ * until what was sent is settled. It lets them go first, and is decided again behind them:
+ * PLAN_LANE of its own lane (""). PLAN_NONE: it has to be tried again first. */
+void connection_gives_way(struct connection_world *w, bool held, struct plan *plan);
 
 /* From the row when due_ms has passed: the end of an authorization or of the access token is said;
  * what is to be renewed or tested is ordered as a command (PLAN_NONE, and the row has changed). */

@@ -260,6 +260,9 @@ static void on_test(struct connection_world *w, struct connection *c,
     } else if (c->status == CONNECTION_TESTING) {
         connection_fail(c, CONNECTION_TEST_UNANSWERED, a->message);
         connection_say(w, c, EVENT_CONNECTION_FAILED, plan);
+    } else if (w->by_itself) { /* as it will be again, in a minute */
+        connection_touch(c, w->now_ms);
+        connection_refuse(plan, REFUSAL_CONNECTION_PUT_OFF);
     } else {
         die(w, c, a, plan);
     }
@@ -284,12 +287,29 @@ static void on_introspect(struct connection_world *w, struct connection *c,
     }
 }
 
+/* Somebody waits for the end of a connection: not for a time-out after another, nor for long. */
+static bool may_revoke_again(const struct connection_world *w, const struct connection *c,
+                             const struct connection_answer *a)
+{
+    bool unheard = a->kind == ANSWER_LATER || a->kind == ANSWER_NOT_SENT;
+    if (a->last || !c->deleting)
+        return !a->last && (unheard || a->kind == ANSWER_SILENT);
+    return unheard && a->retry_ms <= w->now_ms + CONNECTION_SEND_MS;
+}
+
+static const char *what_became(const struct connection_answer *a)
+{
+    bool told = a->kind == ANSWER_REFUSED || a->kind == ANSWER_DENIED || a->kind == ANSWER_INVALID;
+    if (a->kind == ANSWER_GOOD)
+        return "its tokens are revoked";
+    return told ? "the provider did not revoke its tokens: they end later" : CONNECTION_NOT_REVOKED;
+}
+
 static void on_revoke(struct connection_world *w, struct connection *c,
                       const struct connection_answer *a, struct plan *plan)
 {
-    bool again = a->kind == ANSWER_LATER || a->kind == ANSWER_NOT_SENT || a->kind == ANSWER_SILENT;
     bool orphaned = !c->deleting;
-    if (again && !a->last) {
+    if (may_revoke_again(w, c, a)) {
         try_again(w, c, a, plan);
     } else if (orphaned) {
         c->intent = (struct connection_intent){0};
@@ -297,7 +317,7 @@ static void on_revoke(struct connection_world *w, struct connection *c,
         c->orphan_gone = true;
         connection_say(w, c, EVENT_CONNECTION_LATE, plan);
     } else {
-        connection_remove(w, c, plan);
+        connection_remove(w, c, what_became(a), plan);
     }
 }
 

@@ -176,6 +176,18 @@ static bool asks_device(const struct connection *c, int64_t now_ms)
     return c->user_code && c->waiting_until_ms > now_ms;
 }
 
+/* Whoever let others go first comes back before it is time. */
+static void poll_device(struct connection_world *w, struct connection *c, struct plan *plan)
+{
+    int64_t due_ms = c->updated_ms + c->poll_every_ms;
+    if (w->now_ms >= due_ms) {
+        connection_order(w, c, ASK_DEVICE_POLL, plan);
+        return;
+    }
+    plan->kind = PLAN_POLL;
+    plan->due_ms = due_ms < c->waiting_until_ms ? due_ms : c->waiting_until_ms;
+}
+
 void connection_authorize(struct connection_world *w, const struct connection_authorize *cmd,
                           struct plan *plan)
 {
@@ -185,7 +197,7 @@ void connection_authorize(struct connection_world *w, const struct connection_au
     if (c->flow != FLOW_AUTHORIZATION_CODE) {
         connection_refuse(plan, REFUSAL_CONNECTION_FLOW);
     } else if (cmd->device && asks_device(c, w->now_ms)) {
-        connection_order(w, c, ASK_DEVICE_POLL, plan);
+        poll_device(w, c, plan);
     } else if (cmd->device && c->user_code) {
         connection_drop(c);
         connection_not_authorized(w, c, CONNECTION_DENIED, "nobody entered the code in time", plan);
@@ -271,19 +283,38 @@ void connection_called_off(struct connection_world *w, struct plan *plan)
     plan_event_add(plan, EVENT_COMMAND_CANCELLED)->ends = END_CANCELLED;
 }
 
+/* What was sent is not forgotten: it is in doubt for whoever comes next, and that is soon. */
+static void put_off(struct connection_world *w, struct connection *c)
+{
+    enum ask_kind ask = c->intent.ask;
+    bool renews = ask == ASK_REFRESH || ask == ASK_CLIENT_CREDENTIALS || ask == ASK_INTROSPECT;
+    if (!renews && ask != ASK_TEST)
+        return;
+    if (!c->intent.sent_ms || ask != ASK_REFRESH)
+        c->intent = (struct connection_intent){0};
+    if (renews)
+        c->renew_ms = w->now_ms + CONNECTION_AGAIN_MS;
+    connection_touch(c, w->now_ms);
+}
+
 void connection_expired(struct connection_world *w, struct plan *plan)
 {
     struct connection *c = w->connection;
     plan_clear(plan);
-    if (!is_own(w, c) || c->deleting)
-        return;
-    enum ask_kind ask = c->intent.ask;
-    bool unsent = !c->intent.sent_ms || ask == ASK_INTROSPECT;
-    if (!unsent || (ask != ASK_REFRESH && ask != ASK_CLIENT_CREDENTIALS && ask != ASK_INTROSPECT))
-        return;
-    c->intent = (struct connection_intent){0};
-    c->renew_ms = w->now_ms + CONNECTION_AGAIN_MS;
-    connection_touch(c, w->now_ms);
+    bool own = is_own(w, c);
+    if (own && !c->deleting)
+        put_off(w, c);
+    if (own && c->deleting) /* it waited for its turn at the provider */
+        connection_remove(w, c, CONNECTION_NOT_REVOKED, plan);
+    else if (w->by_itself)
+        connection_refuse(plan, REFUSAL_CONNECTION_PUT_OFF);
+}
+
+void connection_gives_way(struct connection_world *w, bool held, struct plan *plan)
+{
+    plan_clear(plan);
+    if (held || !is_own(w, w->connection))
+        plan->kind = PLAN_LANE;
 }
 
 bool connection_resume(struct connection_world *w, struct plan *plan)
@@ -343,6 +374,13 @@ static void access_is_over(struct connection_world *w, struct connection *c, str
     connection_say(w, c, EVENT_CONNECTION_FAILED, plan);
 }
 
+/* Held, perhaps: others that are ordered meanwhile would wait behind it, and die. */
+static bool is_being_tested(const struct connection *c, int64_t now_ms)
+{
+    return c->intent.id && c->intent.ask == ASK_TEST &&
+           now_ms < c->intent.at_ms + CONNECTION_WAIT_MS;
+}
+
 void connection_due(struct connection_world *w, struct plan *plan)
 {
     struct connection *c = w->connection;
@@ -356,7 +394,7 @@ void connection_due(struct connection_world *w, struct plan *plan)
     } else if (renewable) {
         c->renew_ms = w->now_ms + CONNECTION_SCAN_MS; /* should the command be lost */
         order_command(c, "connection.refresh", w->now_ms, plan);
-    } else if (untested && c->has_access) {
+    } else if (untested && c->has_access && !is_being_tested(c, w->now_ms)) {
         order_command(c, "connection.test", w->now_ms, plan);
     } else if (over(connection_ends_at(c), w->now_ms)) {
         access_is_over(w, c, plan);

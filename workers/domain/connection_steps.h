@@ -36,5 +36,8 @@ bool connection_repeatable(const struct connection_world *w, const struct connec
 void connection_renew(struct connection_world *w, struct connection *c, struct plan *plan);
 /* It has tokens to try: ordered where the provider can be asked, else they are taken as good. */
 void connection_try_out(struct connection_world *w, struct connection *c, struct plan *plan);
-/* The end of a deletion. */
-void connection_remove(struct connection_world *w, struct connection *c, struct plan *plan);
+/* The end of a deletion; message: what became of its tokens. NULL: it had none. */
+void connection_remove(struct connection_world *w, struct connection *c, const char *message,
+                       struct plan *plan);
+#define CONNECTION_NOT_REVOKED                                                                     \
+    "the provider gave no answer: its tokens are not revoked, and end later"

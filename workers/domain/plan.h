@@ -159,7 +159,7 @@ struct plan {
                                * once, when the command's phase turns from creating to
                                * undoing, not at each resume */
     int64_t due_ms;           /* PLAN_POLL; PLAN_RETRY: not before, 0: as the policy says */
-    char lane[PLAN_LANE_MAX]; /* PLAN_LANE: subject, "session/<id>"; else "" */
+    char lane[PLAN_LANE_MAX]; /* PLAN_LANE: subject, "session/<id>"; "": its own */
     struct refusal refusal;
     const char *failure_code, *failure_message; /* PLAN_DEAD; PLAN_RETRY: of the outcome */
     struct plan_event events[PLAN_EVENTS_MAX];

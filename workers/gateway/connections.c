@@ -156,7 +156,9 @@ static void on_deleted(struct request *r, const json_t *data)
     const struct target *t = r->work;
     json_t *workflows = json_object_get(data, "workflows");
     request_answer_json(r, 200,
-                        json_pack("{s:s, s:o}", "connection_id", t->id, "disabled_workflows",
+                        json_pack("{s:s, s:s*, s:o}", "connection_id", t->id, "status_message",
+                                  json_string_value(json_object_get(data, "message")),
+                                  "disabled_workflows",
                                   workflows ? json_incref(workflows) : json_array()));
 }
 

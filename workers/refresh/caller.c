@@ -103,7 +103,7 @@ static void finish(struct asking *a)
 static bool waits_its_turn(const struct asking *a, const struct oauth_told *t, int64_t now_ms)
 {
     bool enough = !t->fine && t->fault.error == OAUTH_THROTTLED;
-    return enough && a->answer &&
+    return enough && a->answer && a->ask != ASK_REVOKE &&
            (a->ask != ASK_TEST || a->answer->retry_ms < now_ms + TEST_WAIT_MS);
 }
 
@@ -492,10 +492,15 @@ static enum heard heard(void *arg, const char *intent, struct arena *arena,
     return HEARD;
 }
 
+static bool is_away(void *arg, const struct item *it, const char *host)
+{
+    return engine_outage(((struct caller *)arg)->e, it, host);
+}
+
 struct connection_desk caller_desk(struct caller *c)
 {
     return (struct connection_desk){
-        .rules = rules_of, .callable = callable, .heard = heard, .arg = c};
+        .rules = rules_of, .callable = callable, .heard = heard, .away = is_away, .arg = c};
 }
 
 void caller_committed(struct caller *c, const char *intent)

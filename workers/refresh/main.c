@@ -66,6 +66,8 @@ static void decide(void *w, struct batch *b, struct item *it)
     struct world world = resources_world(&r->resources, b, it);
     struct session_row *row = (struct session_row *)(void *)world.session;
     struct plan plan = {.kind = PLAN_NONE};
+    if (it->call && !is_connection_command(it))
+        return; /* decided at once, or too late */
     if (!strcmp(it->type->name, "auth.record")) {
         record_decide(b, it);
         return;
@@ -146,6 +148,7 @@ int main(int argc, char **argv)
         .writes = writes,
         .per_dependency = per_provider,
         .waits_for_effects = true,
+        .gives_way = true,
         .types = refresh_commands,
         .ntypes = refresh_ncommands,
         .open = open_worker,

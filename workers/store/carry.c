@@ -282,10 +282,10 @@ static void note_failure(struct verdict *v, const struct plan *plan, enum err_co
                   plan->failure_message ? plan->failure_message : "");
 }
 
-static const char *host_of(struct arena *a, const char *url)
+const char *carry_host(struct arena *a, const struct connection *c)
 {
-    const char *host = strstr(url, "://");
-    host = host ? host + 3 : url;
+    const char *host = strstr(c->token_url, "://");
+    host = host ? host + 3 : c->token_url;
     return arena_strn(a, host, strcspn(host, "/?#"));
 }
 
@@ -297,7 +297,7 @@ static void order_ask(struct working_set *ws, const struct plan *plan, struct ve
     struct connection_call *call = arena_get(ws->arena, sizeof *call);
     const char *slash = strchr(c->id, '/');
     v->tenant = slash ? arena_strn(ws->arena, c->id, (size_t)(slash - c->id)) : c->id;
-    v->dependency = host_of(ws->arena, c->token_url);
+    v->dependency = carry_host(ws->arena, c);
     if (v->dependency && plan->ask == ASK_TEST)
         v->dependency = arena_join(ws->arena, "test:", v->dependency);
     if (!call || !v->tenant || !v->dependency) {
@@ -410,7 +410,7 @@ void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan
         break;
     case PLAN_LANE:
         v->kind = VERDICT_LANE;
-        v->lane = arena_str(ws->arena, plan->lane);
+        v->lane = arena_str(ws->arena, *plan->lane ? plan->lane : it->cmd.subject);
         if (!v->lane)
             batch_fail(ws->b, ERR_NO_MEMORY, "lane");
         break;

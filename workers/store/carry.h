@@ -25,6 +25,8 @@ struct connection_call {
  * without an event must be marked by the caller. */
 void carry_plan(struct working_set *ws, struct item *it, const struct plan *plan);
 
+/* Whose breaker a call about the connection has; NULL: no memory. */
+const char *carry_host(struct arena *a, const struct connection *c);
 /* The item's command as the domain names it. */
 struct command_ref carry_ref(const struct item *it);
 /* The outcome the driver gave, with `last` from the engine; a failed or missing one is uncertain.

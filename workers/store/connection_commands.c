@@ -99,6 +99,14 @@ static struct connection_delete end_of(const struct item *it)
                                       .by = asker(it)};
 }
 
+/* As connection_due has ordered it: see connection_data_command. */
+static bool is_by_itself(const struct item *it)
+{
+    const char *kind =
+        json_string_value(json_object_get(json_object_get(it->cmd.json, "requestedBy"), "kind"));
+    return kind && !strcmp(kind, "system");
+}
+
 static struct connection_world world_of(struct batch *b, const struct item *it,
                                         struct connection_row *row)
 {
@@ -111,6 +119,7 @@ static struct connection_world world_of(struct batch *b, const struct item *it,
         .ndependants = row->ndependants,
         .state = working_set_state(ws, text(it, "stateId")),
         .secrets_there = secrets_wait(ws, it, id_of(it)),
+        .by_itself = is_by_itself(it),
         .command = carry_ref(it),
         .now_ms = batch_now_ms(b),
     };
@@ -269,16 +278,23 @@ static void wait_for_it(struct connection_world *w, struct plan *plan)
     plan->due_ms = w->now_ms + LOOK_AGAIN_MS;
 }
 
-static void decide(struct connection_world *w, const struct item *it, const struct news *news,
-                   struct plan *plan)
+static void called(struct connection_world *w, const struct item *it, struct plan *plan)
 {
-    plan_clear(plan);
+    enum pending_state state = it->pending->state;
     if (it->call == CALL_CANCELLED)
         connection_called_off(w, plan);
     else if (it->call == CALL_EXPIRED)
         connection_expired(w, plan);
-    else if (it->call)
-        return;
+    else if (state == PENDING_HELD || state == PENDING_TIMED)
+        connection_gives_way(w, state == PENDING_HELD, plan);
+}
+
+static void decide(struct connection_world *w, const struct item *it, const struct news *news,
+                   struct plan *plan)
+{
+    plan_clear(plan);
+    if (it->call)
+        called(w, it, plan);
     else if (it->kind == ITEM_OUTCOME || news->heard == HEARD)
         answered(w, it, news->told, plan);
     else if (news->heard == HEARD_NOT_YET)
@@ -300,6 +316,13 @@ static struct connection_rules rules_of(const struct connection_desk *desk,
     return desk->rules(desk->arg, &known);
 }
 
+static bool is_away(const struct connection_desk *desk, struct batch *b, const struct item *it,
+                    const struct connection *c)
+{
+    const char *host = is_type(it, "connection.delete") && c ? carry_host(batch_arena(b), c) : NULL;
+    return host && desk->away(desk->arg, it, host);
+}
+
 static void decide_connection(const struct connection_desk *desk, struct batch *b, struct item *it)
 {
     struct working_set *ws = resources_of(b);
@@ -310,6 +333,7 @@ static void decide_connection(const struct connection_desk *desk, struct batch *
     struct news news = news_of(desk, b, it, &w);
     struct connection_rules rules = rules_of(desk, news.told, &row->connection);
     w.rules = &rules;
+    w.away = is_away(desk, b, it, w.connection);
     struct connection_delete ending = end_of(it);
     w.end = &ending;
     w.barred = is_type(it, "connection.put") ? barred(desk, b, it) : NULL;
@@ -371,8 +395,9 @@ const char *connection_command_answered(const struct item *it)
 
 void connection_command_decide(const struct connection_desk *desk, struct batch *b, struct item *it)
 {
-    if (is_about(it, "workflow"))
+    bool workflow = is_about(it, "workflow");
+    if (workflow && !it->call)
         decide_workflow(b, it);
-    else
+    else if (!workflow)
         decide_connection(desk, b, it);
 }

@@ -22,10 +22,14 @@ enum heard {
 typedef enum heard connection_heard_fn(void *arg, const char *intent, struct arena *arena,
                                        struct connection_answer **out);
 
+/* The command's provider, by its host, is known to give no answer (engine_outage). */
+typedef bool connection_away_fn(void *arg, const struct item *it, const char *host);
+
 struct connection_desk {
     connection_rules_fn *rules;
     connection_callable_fn *callable;
     connection_heard_fn *heard;
+    connection_away_fn *away;
     void *arg;
 };
 

@@ -1,5 +1,7 @@
 #include "store/policies.h"
 
+#include "domain/connection.h"
+
 /* Decided from rows alone: there is nothing to try again. */
 const struct policy user_policy = {.on_death = DEATH_CONTINUE};
 
@@ -22,7 +24,7 @@ const struct policy record_policy = {.on_death = DEATH_CONTINUE};
 /* O-05: the first try, then three more. What a breaker holds lets go of the connection in the end:
  * an administrator may want to change the very URL that is out of order. */
 const struct policy connection_policy = {
-    .delays_ms = {1000, 2000, 4000}, .deadline_ms = 600000, .on_death = DEATH_CONTINUE};
+    .delays_ms = {1000, 2000, 4000}, .deadline_ms = CONNECTION_WAIT_MS, .on_death = DEATH_CONTINUE};
 
 /* A person waits in a browser. */
 const struct policy exchange_policy = {.delays_ms = {1000, 2000},
@@ -34,9 +36,11 @@ const struct policy exchange_policy = {.delays_ms = {1000, 2000},
 const struct policy authorize_policy = {
     .delays_ms = {1000, 2000}, .deadline_ms = 3600000, .on_death = DEATH_CONTINUE};
 
-/* O-11: ends whether or not the provider revokes. */
-const struct policy end_policy = {
-    .delays_ms = {1000, 2000, 4000}, .on_death = DEATH_CONTINUE, .on_outage = OUTAGE_FAIL};
+/* O-11: ends whether or not the provider revokes, and somebody waits for that. */
+const struct policy end_policy = {.delays_ms = {1000},
+                                  .deadline_ms = 300000,
+                                  .on_death = DEATH_CONTINUE,
+                                  .on_outage = OUTAGE_FAIL};
 
 /* Decided from rows alone. */
 const struct policy row_policy = {.on_death = DEATH_CONTINUE};
