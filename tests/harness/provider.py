@@ -77,6 +77,7 @@ KINDS = {
 }
 DONE = ("slow", "no_refresh_token", "huge", "form", "strings", "ms", "no_expiry", "garbage", "no_http")
 BODY_MAX = 1 << 20
+CHANGING = "changing.test"  # a name that providers have, too, for whoever can find them by it
 
 
 class Certificates:
@@ -85,7 +86,7 @@ class Certificates:
     def __init__(self, folder):
         trusted, stranger = (Authority(self._made(folder, name)) for name in ("trusted", "stranger"))
         self.ca = str(trusted.certificate)
-        issued = trusted.issue(names="DNS:localhost,IP:127.0.0.1")
+        issued = trusted.issue(names=f"DNS:localhost,IP:127.0.0.1,DNS:{CHANGING}")
         self.files = issued[:2]  # certificate, key
         self.contexts = {
             None: self._context(issued),

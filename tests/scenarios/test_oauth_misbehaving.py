@@ -1,13 +1,15 @@
 """Providers that go wrong, each in a way of its own (issue 6, show 2): what becomes of the connection, and what it
 says. All are staged at once, because some take their time; each test looks at one."""
 import contextlib
+import pathlib
+import subprocess
 import time
 
 import pytest
 
 from harness.client import new_id
 from harness.connections import Connections
-from harness.provider import Provider
+from harness.provider import CHANGING, Provider
 from harness.wait import until
 
 CASES = {}
@@ -309,7 +311,7 @@ def test_a_url_that_is_spelled_as_an_address_inside_is_refused(stack, client):
 
 def test_an_address_inside_is_not_connected_to_whoever_wrote_the_url(stack, client):
     """O-01: one that was allowed when it was made, and is not any more. What a name leads to is judged when it is
-    connected to (tests/unit/http_client_test.c has one that changes its address in between)."""
+    connected to (the next test)."""
     all = Connections(stack, client)
     with Provider() as provider, contextlib.closing(all):
         id = all.make(provider)
@@ -319,6 +321,44 @@ def test_an_address_inside_is_not_connected_to_whoever_wrote_the_url(stack, clie
         client.publish(all.command("refresh", id))
         row = all.is_now(id, "completed", reason="misconfigured")
         assert "no address that may be called" in row["message"] and len(provider.ledger("asked")) == asked
+
+
+OUTSIDE = "93.184.216.34"  # of tests/harness/changing_name.c
+
+
+@pytest.mark.limit(90)
+def test_a_name_that_changes_its_address_between_two_calls_is_judged_anew(stack, client, tmp_path):
+    """O-01: by where it leads when it is connected to, though it led outside a moment ago."""
+    library, address = tmp_path / "changing_name.so", tmp_path / "address"
+    source = pathlib.Path(__file__).parents[1] / "harness/changing_name.c"
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library,
+                    source, "-ldl"], check=True)
+    all = Connections(stack, client)
+
+    def put(port):
+        id = f"bad/changing-{new_id()[:8]}"
+        all.made.append(id)
+        all.do("put", id, create=True, flow="client_credentials", provider="local_untested", clientId="us",
+               tokenUrl=f"https://{CHANGING}:{port}/token",
+               clientSecretId=all.secret(id, "client_secret", "open sesame"))
+        return id
+
+    address.write_text(OUTSIDE)
+    with Provider() as outside, Provider() as inside, stack.different("refresh", {
+            "LD_PRELOAD": str(library), "CHANGING_NAME": CHANGING, "CHANGING_FILE": str(address)}):
+        with contextlib.closing(all):
+            for provider in (outside, inside):
+                provider.client("us", "open sesame")
+            first = put(outside.port)
+            all.completed(first)
+            # What libcurl has looked up it keeps for a minute, by name and port.
+            for now, port in (("127.0.0.1", inside.port), ("::1", inside.port + 1), ("169.254.169.254", 443)):
+                address.write_text(now)
+                row = all.is_now(put(port), "failed", reason="misconfigured")
+                assert "no address that may be called" in row["message"]
+            assert not inside.ledger("asked")
+            all.do("refresh", first)
+            assert all.row(first)["generation"] == 2
 
 
 def test_one_that_says_nothing_holds_up_no_other(stack, client):
