@@ -727,12 +727,12 @@ static void a_person_at_another_device_is_waited_for(void **state_)
     assert_true(c.device_gone && !c.user_code);
 }
 
-/* O-13 O-08: its refresh waits in the lane behind the person. */
-static void what_is_served_is_renewed_before_a_person_at_another_device_is_done(void **state_)
+/* O-13 O-08: its refresh goes first, and takes nothing from the person. */
+static void what_is_served_is_renewed_while_a_person_at_another_device_is_waited_for(void **state_)
 {
     const struct connection_authorize device = {.device = true};
     complete();
-    w.now_ms = c.expires_ms - 600000;
+    w.now_ms = c.due_ms;
     connection_authorize(world(), &device, &plan);
     asks(ASK_DEVICE);
     answer((struct connection_answer){.kind = ANSWER_DEVICE,
@@ -741,13 +741,19 @@ static void what_is_served_is_renewed_before_a_person_at_another_device_is_done(
                                       .until_ms = w.now_ms + HOUR,
                                       .poll_ms = 5000});
     assert_int_equal(plan.kind, PLAN_POLL);
-    assert_int_equal(c.waiting_until_ms, c.expires_ms - 120000);
-    w.now_ms = c.waiting_until_ms;
-    connection_authorize(world(), &device, &plan);
-    done(EVENT_CONNECTION_CHANGED);
-    assert_true(connection_ready(&c, w.now_ms, NULL) && connection_renewable(&c));
+    assert_true(c.due_ms <= w.now_ms && c.waiting_until_ms == w.now_ms + HOUR);
+    connection_gives_way(world(), false, &plan);
+    assert_int_equal(plan.kind, PLAN_LANE);
     refresh(-1);
     asks(ASK_REFRESH);
+    tokens("refresh");
+    done(EVENT_CONNECTION_REFRESHED);
+    w.now_ms += 5000;
+    connection_authorize(world(), &device, &plan);
+    asks(ASK_DEVICE_POLL);
+    tokens("another");
+    asks(ASK_TEST);
+    assert_true(c.generation == 3 && !c.user_code);
 }
 
 /* O-13 O-11: an end does not wait for somebody who may not come. */
@@ -1129,7 +1135,7 @@ int main(void)
         STORY(a_test_without_an_answer_is_made_again_by_itself),
         STORY(what_is_misconfigured_is_asked_now_and_then),
         STORY(a_person_at_another_device_is_waited_for),
-        STORY(what_is_served_is_renewed_before_a_person_at_another_device_is_done),
+        STORY(what_is_served_is_renewed_while_a_person_at_another_device_is_waited_for),
         STORY(others_go_before_a_person_at_another_device_and_the_polls_keep_their_time),
         STORY(a_refresh_that_is_held_lets_others_go_first),
         STORY(a_device_code_that_nobody_enters_is_over),

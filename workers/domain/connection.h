@@ -237,9 +237,8 @@ struct connection_authorize {
 };
 
 /* EVENT_CONNECTION_WAITING. 400 for flows that ask nobody. The state's row is there already. With a
- * device the command lasts until the person is done (PLAN_POLL): call it again when it comes back
- * and connection_resume knows nothing of it. The person has as long as the code is good, and no
- * longer than until what is being served has to be renewed. Others go first meanwhile
+ * device the command lasts until the person is done, or the code is over (PLAN_POLL): call it again
+ * when it comes back and connection_resume knows nothing of it. Others go first meanwhile
  * (connection_gives_way); where they took the code away, another is asked for. */
 void connection_authorize(struct connection_world *w, const struct connection_authorize *cmd,
                           struct plan *plan);

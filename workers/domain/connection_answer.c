@@ -7,7 +7,6 @@
 
 #define BACKOFF_MS 60000
 #define DAY_MS 86400000
-#define ROOM_MS 120000 /* for a renewal behind an authorization by device */
 
 /* ---- token sets ------------------------------------------------------------------------------ */
 
@@ -334,18 +333,6 @@ static void poll_on(struct connection_world *w, struct connection *c, int64_t no
         plan->due_ms = c->waiting_until_ms;
 }
 
-/* The command holds the connection's lane while the person is waited for. What is being served is
- * to be renewed before it ends, so the person has until shortly before that. */
-static int64_t person_until(const struct connection_world *w, const struct connection *c,
-                            int64_t until_ms)
-{
-    if (!connection_serving(c, w->now_ms) || !connection_renewable(c) || !c->expires_ms)
-        return until_ms;
-    int64_t left = c->expires_ms - w->now_ms;
-    int64_t latest = c->expires_ms - (left / 2 < ROOM_MS ? left / 2 : ROOM_MS);
-    return latest < until_ms ? latest : until_ms;
-}
-
 static void on_device(struct connection_world *w, struct connection *c,
                       const struct connection_answer *a, struct plan *plan)
 {
@@ -353,7 +340,7 @@ static void on_device(struct connection_world *w, struct connection *c,
     c->device = a->device;
     c->user_code = a->user_code;
     c->verification_uri = a->verification_uri;
-    c->waiting_until_ms = person_until(w, c, a->until_ms);
+    c->waiting_until_ms = a->until_ms;
     c->poll_every_ms = a->poll_ms;
     if (!connection_serving(c, w->now_ms))
         c->status = CONNECTION_WAITING_CALLBACK;
