@@ -250,7 +250,8 @@ def test_an_outage_costs_what_fell_due_by_itself_no_dead_letter_and_holds_up_no_
     stack.clock_forward(int((row["expires_at"] - row["last_refresh_at"]).total_seconds() * 860))
     is_held()
     stack.clock_forward(601_000)
-    until(lambda: "refused" in connections.said(id), 40, lambda: connections.said(id))
+    until(lambda: all("refused" in connections.said(i) for i in (id, doomed)), 40,
+          lambda: (connections.said(id), connections.said(doomed)))
     stack.clock_forward(61_000)
     is_held()
     connections.do("put", id, scopes="read more", timeout=8)
