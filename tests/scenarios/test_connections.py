@@ -254,7 +254,13 @@ def test_an_outage_costs_what_fell_due_by_itself_no_dead_letter_and_holds_up_no_
           lambda: (connections.said(id), connections.said(doomed)))
     stack.clock_forward(61_000)
     is_held()
-    connections.do("put", id, scopes="read more", timeout=8)
+    person = client.send(connections.command("refresh", id))
+    until(lambda: stack.sql("SELECT 1 FROM pending WHERE command_id = %s AND state = 'held'", person.id), 20,
+          "in front of what let it by, and held as well")
+    puts = [client.publish(connections.command("put", id, scopes=f"read {n}")) for n in range(8)]
+    client.flush()
+    assert {e.outcome for e in client.outcomes(puts, 20).values()} == {"done"}
+    assert connections.row(id)["scopes"] == "read 7"
     gone = connections.do("delete", doomed, timeout=8)
     assert gone.kind == "connection.deleted" and "not revoked" in gone.data["message"]
     assert not stack.sql("SELECT 1 FROM dead_letter WHERE subject IN (%s, %s)", f"connection/{id}",

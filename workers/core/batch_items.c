@@ -315,7 +315,8 @@ static void resolve(struct batch *b, const struct intake *in, size_t index, cons
         return;
     }
     if (in->ref && in->ref->call == CALL_NUDGED) {
-        add_nudged(b, in, index, subject);
+        if (lane_has_later(l)) /* else two that wait would change places for ever */
+            add_nudged(b, in, index, subject);
         return;
     }
     if (in->ref && in->ref->call == CALL_EXPIRED) {
@@ -465,7 +466,8 @@ void batch_ask_lanes(struct batch *b)
         if (in->kind == ITEM_RECORD || in->kind == ITEM_DUE)
             continue;
         if (in->ref) {
-            lane_ask(b, lane_of(b, in->shard, in->ref->subject), in->ref->drain);
+            lane_ask(b, lane_of(b, in->shard, in->ref->subject),
+                     in->ref->drain || in->ref->call == CALL_NUDGED);
             continue;
         }
         struct command cmd = {0};

@@ -173,8 +173,9 @@ struct worker_ops {
     /* Its effects must not be lost and cannot be looked at: shards are given back when they have
      * come back, or after YIELD_US. */
     bool waits_for_effects;
-    /* A command that waits at the head of its lane, held or polling, is CALL_NUDGED when others
-     * wait behind it: it may let them go first (VERDICT_LANE), and is CALL_EXPIRED there, too. */
+    /* A command that waits at the head of its lane, held or polling, is CALL_NUDGED when others who
+     * came after it wait behind it: it may let those go first (VERDICT_LANE of its own lane, with
+     * whoever let it by behind it), and is CALL_EXPIRED there, too. */
     bool gives_way;
     /* How many calls of one dependency at once; NULL: effects_per_driver. */
     int64_t (*per_dependency)(const struct conf *c);

@@ -406,6 +406,10 @@ void lane_ask(struct batch *b, struct lane *l, bool drain);
 /* The row of a digest wherever it stands, loaded or named; NULL: there is none. */
 struct pending *lane_row(struct lane *l, const uint8_t *digest);
 struct pending *lane_head(struct lane *l); /* of what was loaded and is not gone; NULL: none */
+/* By the records that brought them: places change when somebody is let by. */
+bool lane_came_later(const struct pending *row, const struct pending *than);
+/* Somebody waits behind the head who came after it, and nobody between them keeps his place. */
+bool lane_has_later(const struct lane *l);
 #define LANE_ROWS_MAX 1000
 #define LANE_BYTES_MAX (1024 * 1024)
 void lane_load(struct batch *b); /* queues the reads */

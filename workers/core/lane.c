@@ -74,6 +74,19 @@ struct pending *lane_head(struct lane *l)
     return NULL;
 }
 
+bool lane_came_later(const struct pending *row, const struct pending *than)
+{
+    return row->record_offset > than->record_offset;
+}
+
+bool lane_has_later(const struct lane *l)
+{
+    for (size_t i = 1; i < l->nloaded && l->loaded[i].state == PENDING_FOLLOWER; i++)
+        if (lane_came_later(&l->loaded[i], &l->loaded[0]))
+            return true;
+    return false;
+}
+
 static size_t rows_wanted(const struct lane *l)
 {
     return l->all ? LANE_ROWS_MAX + 1 : l->drain ? DRAIN_MAX : 1;

@@ -156,11 +156,10 @@ void settle_nudge(struct batch *b, struct lane *l)
     l->nudge |= b->pipe->e->ops->gives_way && l->rows > 1;
 }
 
-/* Whose call was under way could not be nudged. Who was let by is not told of again: two that are
- * held would change places for ever. */
+/* Who waits behind it may have come when it could not be nudged. */
 static void waits_on(struct batch *b, struct item *it)
 {
-    struct lane *l = it->kind == ITEM_OUTCOME ? lane_of(b, it->shard, it->cmd.subject) : NULL;
+    struct lane *l = lane_of(b, it->shard, it->cmd.subject);
     if (l)
         settle_nudge(b, l);
 }
@@ -190,6 +189,23 @@ void settle_follow(struct batch *b, struct item *it, const char *subject)
     lane_write(b, LANE_INSERT, &row);
     l->rows++;
     l->bytes += (int64_t)row.value.n;
+}
+
+/* Who let it by before goes on waiting behind it: only those who came later go first. */
+static void follow_along(struct batch *b, struct item *it)
+{
+    struct lane *l = lane_of(b, it->shard, it->pending->subject);
+    for (size_t i = 0; l && i < l->nloaded; i++) {
+        struct pending *p = &l->loaded[i];
+        bool waits = p->state == PENDING_FOLLOWER && !p->gone && !p->taken;
+        if (!waits || lane_came_later(p, it->pending))
+            continue;
+        lane_write(b, LANE_DELETE, p);
+        p->gone = true;
+        struct pending row = *p;
+        row.pos = 0;
+        lane_write(b, LANE_INSERT, &row);
+    }
 }
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
@@ -409,6 +425,8 @@ static void apply_verdict(struct batch *b, struct item *it)
         return;
     case VERDICT_LANE: {
         settle_follow(b, it, it->verdict.lane);
+        if (it->call == CALL_NUDGED && b->pipe->e->ops->gives_way)
+            follow_along(b, it);
         struct lane *l = lane_of(b, it->shard, it->verdict.lane);
         if (l)
             l->wake = true; /* should its head be gone already */
