@@ -280,6 +280,7 @@ static void claim(struct asking *a)
     struct caller *c = a->caller;
     struct args args;
     bool tried = a->claimed_ms != 0;
+    a->row = a->waits = false;
     if (!engine_effect_live(c->e, a->token) || is_leaving(c)) {
         if (tried)
             unclaim(a); /* made or not: it is not sent */
@@ -288,7 +289,6 @@ static void claim(struct asking *a)
         return;
     }
     int64_t now_ms = clock_ms(engine_clock(c->e));
-    a->row = a->waits = false;
     args_init(&args);
     args_text(&args, a->connection.id);
     args_text(&args, a->connection.intent.id);
