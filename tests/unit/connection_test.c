@@ -727,6 +727,20 @@ static void a_person_at_another_device_is_waited_for(void **state_)
     assert_true(c.device_gone && !c.user_code);
 }
 
+/* O-13 O-10: what it failed of is not what it says while somebody makes it good. */
+static void a_failed_connection_that_waits_for_a_person_says_nothing_of_its_failure(void **state_)
+{
+    const struct connection_authorize device = {.device = true};
+    complete();
+    change((struct connection_put){.client_id = "another"});
+    assert_true(c.status == CONNECTION_FAILED && c.reason == CONNECTION_RECONNECT && c.message);
+    connection_authorize(world(), &device, &plan);
+    answer((struct connection_answer){
+        .kind = ANSWER_DEVICE, .user_code = "A", .until_ms = NOW + HOUR, .poll_ms = 5000});
+    assert_int_equal(c.status, CONNECTION_WAITING_CALLBACK);
+    assert_true(c.reason == CONNECTION_FINE && !c.message);
+}
+
 /* O-13 O-08: its refresh goes first, and takes nothing from the person. */
 static void what_is_served_is_renewed_while_a_person_at_another_device_is_waited_for(void **state_)
 {
@@ -1135,6 +1149,7 @@ int main(void)
         STORY(a_test_without_an_answer_is_made_again_by_itself),
         STORY(what_is_misconfigured_is_asked_now_and_then),
         STORY(a_person_at_another_device_is_waited_for),
+        STORY(a_failed_connection_that_waits_for_a_person_says_nothing_of_its_failure),
         STORY(what_is_served_is_renewed_while_a_person_at_another_device_is_waited_for),
         STORY(others_go_before_a_person_at_another_device_and_the_polls_keep_their_time),
         STORY(a_refresh_that_is_held_lets_others_go_first),

@@ -340,10 +340,8 @@ static void on_device(struct connection_world *w, struct connection *c,
     c->device = a->device;
     c->user_code = a->user_code;
     c->verification_uri = a->verification_uri;
-    c->waiting_until_ms = a->until_ms;
     c->poll_every_ms = a->poll_ms;
-    if (!connection_serving(c, w->now_ms))
-        c->status = CONNECTION_WAITING_CALLBACK;
+    connection_await(w, c, a->until_ms);
     connection_tell(c, EVENT_CONNECTION_WAITING, plan);
     poll_on(w, c, 0, plan);
 }

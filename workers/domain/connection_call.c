@@ -160,7 +160,7 @@ void connection_not_authorized(struct connection_world *w, struct connection *c,
     connection_say(w, c, EVENT_CONNECTION_FAILED, plan);
 }
 
-static void wait_for_person(struct connection_world *w, struct connection *c, int64_t until_ms)
+void connection_await(const struct connection_world *w, struct connection *c, int64_t until_ms)
 {
     c->waiting_until_ms = until_ms;
     if (connection_serving(c, w->now_ms))
@@ -205,7 +205,7 @@ void connection_authorize(struct connection_world *w, const struct connection_au
         connection_order(w, c, ASK_DEVICE, plan);
     } else {
         connection_drop(c);
-        wait_for_person(w, c, cmd->until_ms);
+        connection_await(w, c, cmd->until_ms);
         connection_say(w, c, EVENT_CONNECTION_WAITING, plan);
     }
 }

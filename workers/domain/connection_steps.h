@@ -26,6 +26,8 @@ int64_t connection_waits_until(const struct connection *c);
 int64_t connection_ends_at(const struct connection *c);
 /* failed, and why. */
 void connection_fail(struct connection *c, enum connection_reason why, const char *message);
+/* A person is waited for: that is what it says, unless what there was goes on being served. */
+void connection_await(const struct connection_world *w, struct connection *c, int64_t until_ms);
 /* An authorization came to nothing: failed, unless what there was goes on being served. */
 void connection_not_authorized(struct connection_world *w, struct connection *c,
                                enum connection_reason why, const char *message, struct plan *plan);
