@@ -812,6 +812,19 @@ static void a_refresh_that_is_held_lets_others_go_first(void **state_)
     refused(REFUSAL_CONNECTION_NO_TOKEN);
 }
 
+/* O-03 O-04: whoever went first would leave it with neither its state nor its code. */
+static void the_exchange_of_a_code_lets_nobody_go_first(void **state_)
+{
+    put(code_flow);
+    there = true;
+    exchange("code");
+    connection_gives_way(world(), true, &plan);
+    assert_int_equal(plan.kind, PLAN_NONE);
+    c.intent.command[0]++; /* another's, which waits for its turn */
+    connection_gives_way(world(), true, &plan);
+    assert_int_equal(plan.kind, PLAN_LANE);
+}
+
 /* O-13 */
 static void a_device_code_that_nobody_enters_is_over(void **state_)
 {
@@ -1153,6 +1166,7 @@ int main(void)
         STORY(what_is_served_is_renewed_while_a_person_at_another_device_is_waited_for),
         STORY(others_go_before_a_person_at_another_device_and_the_polls_keep_their_time),
         STORY(a_refresh_that_is_held_lets_others_go_first),
+        STORY(the_exchange_of_a_code_lets_nobody_go_first),
         STORY(a_device_code_that_nobody_enters_is_over),
         STORY(a_connection_in_use_goes_only_when_that_is_meant),
         STORY(an_end_in_the_batch_of_a_change_leaves_no_secret),

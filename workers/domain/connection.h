@@ -288,7 +288,8 @@ void connection_expired(struct connection_world *w, struct plan *plan);
 
 /* Others wait behind the command, which waits itself: held, or for a person at another device, or
  * until what was sent is settled. It lets them go first, and is decided again behind them:
- * PLAN_LANE of its own lane (""). PLAN_NONE: it has to be tried again first. */
+ * PLAN_LANE of its own lane (""). PLAN_NONE: it has to be tried again first, or is the exchange of
+ * a code, which is good once and waits for a minute at most. */
 void connection_gives_way(struct connection_world *w, bool held, struct plan *plan);
 
 /* From the row when due_ms has passed: the end of an authorization or of the access token is said;

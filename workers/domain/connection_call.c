@@ -312,8 +312,11 @@ void connection_expired(struct connection_world *w, struct plan *plan)
 
 void connection_gives_way(struct connection_world *w, bool held, struct plan *plan)
 {
+    const struct connection *c = w->connection;
     plan_clear(plan);
-    if (held || !is_own(w, w->connection))
+    bool own = is_own(w, c);
+    bool once = own && c->intent.ask == ASK_EXCHANGE; /* its state is used: it cannot begin anew */
+    if (!once && (held || !own))
         plan->kind = PLAN_LANE;
 }
 
