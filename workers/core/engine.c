@@ -167,6 +167,7 @@ static void on_brokers(void *arg, bool up, const char *why)
         return;
     e->kafka_down = !up;
     metric_set(METRIC_OUTAGE, "kafka", up ? 0 : 1);
+    e->fenced_at_us = 0; /* the next one may be this outage's */
     if (up)
         log_info(&e->cx, "brokers.up");
     else
