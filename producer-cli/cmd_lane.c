@@ -1,8 +1,10 @@
 /* drawbridge lane list|show|release|cancel, drawbridge cancel — what waits, in order, and what an
  * operator does about it: asked of the owner of the shard (ADR 0010). */
 #include "account.h"
+
 #include "commands.h"
 #include "control.h"
+#include "core/json_value.h"
 
 #include <string.h>
 
@@ -110,11 +112,6 @@ static int run_show(struct cli *cli)
 
 /* ---- asking ---- */
 
-static const char *text(const json_t *row, const char *name)
-{
-    return json_string_value(json_object_get(row, name));
-}
-
 /* One request for each (worker, shard, lane) of the rows, or for each row when a command is meant.
  */
 static json_t *requests(const json_t *rows, const char *worker, const char *command,
@@ -124,7 +121,7 @@ static json_t *requests(const json_t *rows, const char *worker, const char *comm
     size_t i, k;
     json_array_foreach(rows, i, row)
     {
-        bool known = worker && strcmp(worker, text(row, "worker")) != 0;
+        bool known = worker && strcmp(worker, json_member_text(row, "worker")) != 0;
         json_array_foreach(datas, k, data) known |=
             json_equal(json_object_get(data, "worker"), json_object_get(row, "worker")) &&
             json_equal(json_object_get(data, "shard"), json_object_get(row, "shard")) &&
@@ -147,7 +144,8 @@ static void asked_people(struct cli *cli, const json_t *doc)
     json_array_foreach(json_object_get(doc, "results"), i, one)
     {
         const json_t *data = json_object_get(one, "data");
-        const char *ended = text(one, "outcome"), *lane = text(data, "lane");
+        const char *ended = json_member_text(one, "outcome"),
+                   *lane = json_member_text(data, "lane");
         const json_t *n = json_object_get(data, "cancelled");
         auto_free char *clean = text_clean(lane ? lane : "", 0);
         if (!ended || strcmp(ended, "done") != 0)
@@ -155,10 +153,11 @@ static void asked_people(struct cli *cli, const json_t *doc)
         out_text(&cli->out, STYLE_GOOD, "done      ");
         if (n)
             out_line(&cli->out, STYLE_PLAIN, "%lld cancelled in %s of %s",
-                     (long long)json_integer_value(n), clean ? clean : "", text(data, "worker"));
+                     (long long)json_integer_value(n), clean ? clean : "",
+                     json_member_text(data, "worker"));
         else
             out_line(&cli->out, STYLE_PLAIN, "%s of %s goes on: %lld waiting", clean ? clean : "",
-                     text(data, "worker"),
+                     json_member_text(data, "worker"),
                      (long long)json_integer_value(json_object_get(data, "waiting")));
     }
 }

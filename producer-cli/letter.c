@@ -3,15 +3,11 @@
 #include <string.h>
 
 #include "core/header_block.h"
+#include "core/json_value.h"
 
 #include "convention.h"
 
 enum { BYTES_MAX = 4 << 20, ARENA_BYTES = 16 << 20, VALUE_SHOWN = 4000 };
-
-static const char *text(const json_t *row, const char *name)
-{
-    return json_string_value(json_object_get(row, name));
-}
 
 json_t *letter_row(struct db *db, const char *id, struct err *err)
 {
@@ -25,7 +21,9 @@ json_t *letter_row(struct db *db, const char *id, struct err *err)
     if (!json_is_null(row))
         return row;
     json_decref(row);
-    (void)err_set(err, ERR_NOT_FOUND, "there is no dead letter %s; `drawbridge dlq list --state all` shows them all", id);
+    (void)err_set(err, ERR_NOT_FOUND,
+                  "there is no dead letter %s; `drawbridge dlq list --state all` shows them all",
+                  id);
     return NULL;
 }
 
@@ -49,16 +47,16 @@ bool letter_record(struct arena *a, const json_t *row, bool original, struct rec
                    struct err *err)
 {
     bool edited = json_integer_value(json_object_get(row, "edits")) > 0;
-    const char *value = text(row, original && edited ? "originalValue" : "value");
-    const char *headers = text(row, original && edited ? "originalHeaders" : "headers");
+    const char *value = json_member_text(row, original && edited ? "originalValue" : "value");
+    const char *headers = json_member_text(row, original && edited ? "originalHeaders" : "headers");
     struct bytes block;
     struct header *list = NULL;
-    *out = (struct record){.topic = text(row, "topic"),
+    *out = (struct record){.topic = json_member_text(row, "topic"),
                            .partition = (int32_t)json_integer_value(json_object_get(row, "shard")),
                            .offset = json_integer_value(json_object_get(row, "offset")),
                            .timestamp_ms = -1};
-    if (!column_bytes(a, text(row, "key"), &out->key) || !column_bytes(a, value, &out->value) ||
-        !column_bytes(a, headers, &block))
+    if (!column_bytes(a, json_member_text(row, "key"), &out->key) ||
+        !column_bytes(a, value, &out->value) || !column_bytes(a, headers, &block))
         return err_set(err, ERR_NO_MEMORY, "the dead letter");
     if (!header_block_parse(a, block, &list, &out->nheaders, err))
         return err_wrap(err, "headers of the dead letter");
@@ -87,7 +85,7 @@ json_t *letter_value(const char *column)
 
 static void open_bytes(json_t *row, const char *name, bool json)
 {
-    json_t *value = open_column(text(row, name), json);
+    json_t *value = open_column(json_member_text(row, name), json);
     if (value)
         json_object_set_new(row, name, value);
 }
@@ -127,11 +125,11 @@ static json_t *came_with(const char *column)
 static void open_header_columns(json_t *row)
 {
     static const char *const names[] = {"headers", "originalHeaders"};
-    json_t *said = came_with(text(row, "headers"));
+    json_t *said = came_with(json_member_text(row, "headers"));
     if (said)
         json_object_set_new(row, "cameWith", said);
     for (size_t i = 0; i < LEN(names); i++) {
-        json_t *list = letter_headers(text(row, names[i]));
+        json_t *list = letter_headers(json_member_text(row, names[i]));
         if (list)
             json_object_set_new(row, names[i], list);
     }
@@ -139,7 +137,7 @@ static void open_header_columns(json_t *row)
 
 void letter_open(json_t *row)
 {
-    const char *code = text(row, "code");
+    const char *code = json_member_text(row, "code");
     json_object_set_new(row, "hint", json_string(err_hint(err_by_name(code ? code : ""))));
     open_bytes(row, "key", false);
     open_bytes(row, "value", true);
@@ -157,13 +155,14 @@ static json_t *detail(const json_t *row)
     json_t *p;
     buf_init(&b, BYTES_MAX);
     json_array_foreach(json_object_get(row, "problems"), i, p)
-        buf_printf(&b, "%s%s: %s", i ? "\n" : "", text(p, "pointer"), text(p, "message"));
+        buf_printf(&b, "%s%s: %s", i ? "\n" : "", json_member_text(p, "pointer"),
+                   json_member_text(p, "message"));
     return b.n && buf_ok(&b) ? json_stringn((const char *)b.p, b.n) : NULL;
 }
 
 json_t *letter_facts(const json_t *row)
 {
-    const char *class = text(row, "class"), *worker = text(row, "worker");
+    const char *class = json_member_text(row, "class"), *worker = json_member_text(row, "worker");
     json_t *attempts = json_object_get(row, "attempts");
     bool tried = json_integer_value(attempts) > 0;
     return json_pack(
@@ -289,7 +288,7 @@ void difference_people(struct out *o, const json_t *difference)
     json_t *d;
     json_array_foreach(difference, i, d)
     {
-        const char *pointer = text(d, "pointer");
+        const char *pointer = json_member_text(d, "pointer");
         put_side(o, "-", STYLE_BAD, pointer ? pointer : "", json_object_get(d, "from"));
         put_side(o, "+", STYLE_GOOD, pointer ? pointer : "", json_object_get(d, "to"));
     }

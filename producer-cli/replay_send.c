@@ -5,16 +5,12 @@
 
 #include "core/arena.h"
 #include "core/command.h"
+#include "core/json_value.h"
 
 #include "convention.h"
 #include "letter.h"
 
 enum { ARENA_BYTES = 64 << 20, FLUSH_MS = 15000 };
-
-static const char *text(const json_t *row, const char *name)
-{
-    return json_string_value(json_object_get(row, name));
-}
 
 static void letter_id(const json_t *letter, char out[static 24])
 {
@@ -35,7 +31,7 @@ static json_t *decide(struct db *db, const char *job, const json_t *letters, con
     {
         char id[24];
         letter_id(l, id);
-        if (text(l, "token"))
+        if (json_member_text(l, "token"))
             json_object_set(tokens, id, json_object_get(l, "token"));
         else
             buf_printf(&ids, "%s%s", fresh++ ? "," : "", id);
@@ -73,7 +69,7 @@ static bool post(struct broker *b, struct arena *a, const json_t *letter, const 
     struct record r;
     char id[24], topic[96];
     letter_id(letter, id);
-    snprintf(topic, sizeof topic, "drawbridge.%s", text(letter, "worker"));
+    snprintf(topic, sizeof topic, "drawbridge.%s", json_member_text(letter, "worker"));
     return letter_record(a, letter, false, &r, err) &&
            broker_post(b, topic, r.partition, r.key, r.value, replay_headers(&r, id, token), err);
 }

@@ -4,6 +4,7 @@
 #include "audit/retention.h"
 
 #include "core/envelope.h"
+#include "core/json_value.h"
 #include "core/utf8.h"
 
 #include <stdio.h>
@@ -154,11 +155,6 @@ static struct operational_event *row_add(struct batch *b)
     return &set->rows[set->n++];
 }
 
-static const char *text(const json_t *data, const char *key)
-{
-    return json_string_value(json_object_get(data, key));
-}
-
 static int64_t duration_of(const json_t *data)
 {
     const json_t *d = json_object_get(data, "operationMs");
@@ -262,7 +258,7 @@ static void stream_event(struct batch *b, struct item *it, const struct operatio
 /* Events of a user's sessions and tokens are on the user's partition: their key is the user. */
 static const char *user_of(struct batch *b, const struct item *it, const json_t *data)
 {
-    const char *user = text(data, "userId");
+    const char *user = json_member_text(data, "userId");
     if (!user)
         user = id_after(it->cmd.subject, "user/");
     struct bytes key = it->cmd.record->key;
@@ -294,7 +290,7 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
     naming_message(n, data, &message);
     cut_message(&message);
     buf_put(&metadata, it->cmd.data.p, it->cmd.data.n);
-    const char *session = text(data, "sessionId");
+    const char *session = json_member_text(data, "sessionId");
     *row = (struct operational_event){
         .day = day_of_ms(it->cmd.time_ms),
         .at_ms = it->cmd.time_ms,
@@ -307,7 +303,7 @@ static void record_event(struct audit *w, struct batch *b, struct item *it)
         .user_id = user_of(b, it, data),
         .session_id = session ? session : id_after(it->cmd.subject, "session/"),
         .outcome = n->outcome,
-        .address = text(data, "address"),
+        .address = json_member_text(data, "address"),
         .message = kept(b, &message),
         .metadata = kept(b, &metadata),
         .correlation_id = it->cmd.correlation_id,

@@ -20,6 +20,12 @@ static inline void json_value_done(json_t **v)
 }
 #define auto_json auto_with(json_value_done)
 
+/* A member's text, of the object; NULL: it has none, or that is no text. */
+static inline const char *json_member_text(const json_t *object, const char *member)
+{
+    return json_string_value(json_object_get(object, member));
+}
+
 /* Overwrites every text in it, before it is freed; names of members stay. What else refers to these
  * texts finds zeros. NULL is fine. */
 void json_value_wipe(json_t *v);

@@ -28,11 +28,6 @@ struct authorizing {
     int64_t give_up_us, revision;
 };
 
-static const char *text(const json_t *o, const char *name)
-{
-    return json_string_value(json_object_get(o, name));
-}
-
 static void refuse_unknown(struct request *r)
 {
     request_refuse(r, 404, "connection.unknown", "there is no such connection",
@@ -43,7 +38,7 @@ static void refuse_unknown(struct request *r)
 static json_t *own_row(const struct authorizing *a, json_t *rows, const struct err *err)
 {
     json_t *row = json_array_get(rows, 0);
-    const char *org = text(row, "org");
+    const char *org = json_member_text(row, "org");
     if (err)
         request_unasked(a->r, err);
     else if (!org || strcmp(org, a->org) != 0)
@@ -139,8 +134,8 @@ static void add_state(struct authorizing *a, const json_t *row, const struct oau
     args_text(&args, r->principal->owner);
     args_bytes(&args, bound ? binding : NULL, sizeof binding);
     args_bytes(&args, begun->verifier.p, begun->verifier.n);
-    args_text(&args, text(row, "redirect_uri"));
-    args_text(&args, text(row, "issuer"));
+    args_text(&args, json_member_text(row, "redirect_uri"));
+    args_text(&args, json_member_text(row, "issuer"));
     args_time(&args, clock_ms(r->gateway->clock));
     args_time(&args, begun->until_ms);
     reader_ask(r->gateway->reader, SQL_OAUTH_STATE_ADD, &args, on_state, a);
@@ -151,10 +146,11 @@ static const struct provider *provider_of(const json_t *row)
 {
     struct err ignored = {0};
     const struct provider_list *all = provider_table(&ignored);
-    const char *named = text(row, "provider");
+    const char *named = json_member_text(row, "provider");
     const struct provider *p = all && named ? provider_by_id(all, named) : NULL;
     return p || !all ? p
-                     : provider_find(all, text(row, "token_url"), text(row, "authorization_url"));
+                     : provider_find(all, json_member_text(row, "token_url"),
+                                     json_member_text(row, "authorization_url"));
 }
 
 static void begin(struct authorizing *a, const json_t *row)
@@ -163,10 +159,11 @@ static void begin(struct authorizing *a, const json_t *row)
     struct err err = {0};
     auto_oauth_begun struct oauth_begun begun = {0};
     const struct provider *p = provider_of(row);
-    const struct oauth_authorize at = {.authorization_url = text(row, "authorization_url"),
-                                       .client_id = text(row, "client_id"),
-                                       .redirect_uri = text(row, "redirect_uri"),
-                                       .scopes = text(row, "scopes")};
+    const struct oauth_authorize at = {.authorization_url =
+                                           json_member_text(row, "authorization_url"),
+                                       .client_id = json_member_text(row, "client_id"),
+                                       .redirect_uri = json_member_text(row, "redirect_uri"),
+                                       .scopes = json_member_text(row, "scopes")};
     if (!p || !at.authorization_url || !at.redirect_uri) {
         request_refuse(r, 409, "connection.invalid", "the connection lacks what its flow needs",
                        "give it authorization_url and redirect_uri: PUT");
@@ -205,16 +202,16 @@ static void answer_under_way(const struct authorizing *a)
 /* The code in the row, while it is good. */
 static const char *code_in(const struct request *r, const json_t *row)
 {
-    const char *until = text(row, "waiting_until");
+    const char *until = json_member_text(row, "waiting_until");
     int64_t until_ms = 0;
     bool good = until && clock_parse(until, strlen(until), &until_ms) &&
                 until_ms > clock_ms(r->gateway->clock);
-    return good ? text(row, "user_code") : NULL;
+    return good ? json_member_text(row, "user_code") : NULL;
 }
 
 static void refuse_device(struct request *r, const json_t *row)
 {
-    const char *why = text(row, "status_message");
+    const char *why = json_member_text(row, "status_message");
     request_refuse(r, 409, "connection.device", why ? why : "it ended before there was a code",
                    "see whether the provider offers the device flow to this client");
 }
@@ -225,14 +222,15 @@ static void on_looked(void *arg, json_t *rows, const struct err *err)
     struct authorizing *a = arg;
     struct request *r = a->r;
     const json_t *row = json_array_get(rows, 0);
-    const char *code = code_in(r, row), *status = text(row, "status");
+    const char *code = code_in(r, row), *status = json_member_text(row, "status");
     bool moved = json_integer_value(json_object_get(row, "revision")) != a->revision;
     bool failed = row && moved && status && !strcmp(status, "failed");
     if (code)
         request_answer_json(r, 200,
                             json_pack("{s:s, s:s, s:s*, s:s}", "connection_id", a->id, "user_code",
-                                      code, "verification_uri", text(row, "verification_uri"),
-                                      "expires_at", text(row, "waiting_until")));
+                                      code, "verification_uri",
+                                      json_member_text(row, "verification_uri"), "expires_at",
+                                      json_member_text(row, "waiting_until")));
     else if (!err && (failed || !a->command))
         refuse_device(r, row);
     else if (err && !a->command)
@@ -296,7 +294,7 @@ static void on_row(void *arg, json_t *rows, const struct err *err)
     struct authorizing *a = arg;
     struct request *r = a->r;
     const json_t *row = own_row(a, rows, err);
-    const char *flow = text(row, "oauth_flow_type"), *device = r->params[PARAM_DEVICE];
+    const char *flow = json_member_text(row, "oauth_flow_type"), *device = r->params[PARAM_DEVICE];
     if (!row)
         return;
     if (!flow || strcmp(flow, "authorization_code") != 0)

@@ -31,11 +31,6 @@ struct returning {
     uint8_t code_id[UUID_BYTES];
 };
 
-static const char *text(const json_t *o, const char *name)
-{
-    return json_string_value(json_object_get(o, name));
-}
-
 /* ---- what came of it ---- */
 
 static const char *name_in(const char *connection)
@@ -70,7 +65,7 @@ static const struct {
 /* A connection that goes on with what it had has no reason: then the provider's word counts. */
 static size_t failure_of(const struct returning *b, const json_t *data)
 {
-    const char *reason = text(data, "reason");
+    const char *reason = json_member_text(data, "reason");
     size_t i = 0;
     if (!reason && b->error && !strcmp(b->error, "access_denied"))
         reason = "denied";
@@ -95,7 +90,7 @@ static void on_exchanged(struct request *r, const json_t *data)
         page.title = failures[i].title;
         page.said = failures[i].said;
         page.next = failures[i].next;
-        page.detail = text(data, "message");
+        page.detail = json_member_text(data, "message");
     }
     callback_page_answer(r, &page);
 }
@@ -125,7 +120,7 @@ static bool become_requester(struct returning *b, const json_t *row)
 {
     struct request *r = b->r;
     struct principal *p = arena_get(r->arena, sizeof *p);
-    const char *requester = text(row, "requester"), *slash = strchr(b->connection, '/');
+    const char *requester = json_member_text(row, "requester"), *slash = strchr(b->connection, '/');
     if (!p || !requester || !slash)
         return false;
     *p = (struct principal){
@@ -188,7 +183,7 @@ static void refuse(struct returning *b, const char *why, const char *code, const
  * asked for its cookie (a form that comes from another site), and will be when it asks itself. */
 static bool is_bound(const struct returning *b, const json_t *row, bool *out_again)
 {
-    const char *wanted = text(row, "binding");
+    const char *wanted = json_member_text(row, "binding");
     uint8_t digest[BINDING_DIGEST];
     char hex[2 * BINDING_DIGEST + 1];
     if (!wanted)
@@ -235,7 +230,7 @@ static void ask_again(const struct returning *b)
 /* RFC 9207: what says who it is says the right name; what should say it says it. */
 static bool is_from(const struct returning *b, const json_t *row)
 {
-    const char *issuer = text(row, "issuer");
+    const char *issuer = json_member_text(row, "issuer");
     if (!issuer)
         return true;
     return b->iss ? !strcmp(issuer, b->iss) : !json_is_true(json_object_get(row, "tells_issuer"));
@@ -244,7 +239,7 @@ static bool is_from(const struct returning *b, const json_t *row)
 /* False: answered. */
 static bool holds(struct returning *b, const json_t *row)
 {
-    const char *until = text(row, "until");
+    const char *until = json_member_text(row, "until");
     int64_t until_ms = 0;
     bool again = false, timed = until && clock_parse(until, strlen(until), &until_ms);
     if (!row || strcmp(name_in(b->connection), b->r->params[PARAM_CONNECTION_NAME]) != 0 ||
@@ -280,7 +275,7 @@ static void ask_person(struct returning *b, const json_t *row)
                   .next = "Go on only if you know who began it, and what for. Otherwise close this "
                           "window: nothing has been connected.",
                   .connection = b->connection,
-                  .requester = text(row, "requester"),
+                  .requester = json_member_text(row, "requester"),
                   .button = "Connect",
                   .fields = fields});
 }
@@ -294,8 +289,8 @@ static void on_state(void *arg, json_t *rows, const struct err *err)
         request_unasked(r, err);
         return;
     }
-    b->connection = arena_str(r->arena, row ? text(row, "connection") : "");
-    b->state_id = arena_str(r->arena, row ? text(row, "id") : "");
+    b->connection = arena_str(r->arena, row ? json_member_text(row, "connection") : "");
+    b->state_id = arena_str(r->arena, row ? json_member_text(row, "id") : "");
     if (!b->connection || !b->state_id)
         (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
     else if (!holds(b, row))
@@ -304,7 +299,7 @@ static void on_state(void *arg, json_t *rows, const struct err *err)
         (void)request_fail(r, HTTP_UNAVAILABLE, "out of memory");
     else if (b->error)
         exchange_error(b);
-    else if (!text(row, "binding") && !b->agreed)
+    else if (!json_member_text(row, "binding") && !b->agreed)
         ask_person(b, row);
     else {
         uuid_random(b->code_id);
@@ -341,7 +336,8 @@ static void come_back(struct returning *b)
  * somebody else's page comes from elsewhere. */
 static bool agrees(const struct request *r)
 {
-    const char *agreed = text(r->body, "agreed"), *site = request_header(r, "Sec-Fetch-Site");
+    const char *agreed = json_member_text(r->body, "agreed"),
+               *site = request_header(r, "Sec-Fetch-Site");
     return agreed && !strcmp(agreed, "yes") && (!site || !strcmp(site, "same-origin"));
 }
 
@@ -379,11 +375,11 @@ void handle_oauth_callback_form(struct request *r)
     struct returning *b = begin(r);
     if (!b)
         return;
-    b->code = text(r->body, "code");
-    b->state = text(r->body, "state");
-    b->iss = text(r->body, "iss");
-    b->error = text(r->body, "error");
-    b->description = text(r->body, "error_description");
+    b->code = json_member_text(r->body, "code");
+    b->state = json_member_text(r->body, "state");
+    b->iss = json_member_text(r->body, "iss");
+    b->error = json_member_text(r->body, "error");
+    b->description = json_member_text(r->body, "error_description");
     b->agreed = agrees(r);
     come_back(b);
 }

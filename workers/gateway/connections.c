@@ -19,11 +19,6 @@
 
 enum { WAIT_MS = 30000, LIMIT_DEFAULT = 50 };
 
-static const char *text(const json_t *o, const char *name)
-{
-    return json_string_value(json_object_get(o, name));
-}
-
 /* ---- one connection ---- */
 
 /* What is asked about one: its row is the answer. */
@@ -37,7 +32,7 @@ struct asking {
  * is for those whose it is, and not for all who may use it. */
 static void hide_code(const struct request *r, json_t *row)
 {
-    const char *org = text(row, "org");
+    const char *org = json_member_text(row, "org");
     bool own = org && strcmp(org, ORGANISATION_GLOBAL) != 0 &&
                !strcmp(org, organisation_own(r->principal));
     if (row && !own && !organisation_any(r->principal))
@@ -271,7 +266,7 @@ static bool has_one(const json_t *body, const char *a, const char *b)
 /* What a new one's flow lives on (O-01). */
 static void check_flow(const json_t *body, struct problems *problems)
 {
-    const char *flow = text(body, "oauth_flow_type");
+    const char *flow = json_member_text(body, "oauth_flow_type");
     if (!strcmp(flow, "authorization_code") && !json_object_get(body, "authorization_url"))
         (void)problem_add(problems, ERR_BAD_INPUT, "/authorization_url", "is missing: %s needs it",
                           flow);
@@ -290,7 +285,7 @@ static void check_flow(const json_t *body, struct problems *problems)
 static bool is_whole(struct request *r, bool create)
 {
     struct problems problems;
-    const char *provider = text(r->body, "provider");
+    const char *provider = json_member_text(r->body, "provider");
     problems_init(&problems, r->arena);
     if (create)
         check_flow(r->body, &problems);
@@ -332,7 +327,7 @@ static void put(struct request *r, const char *org, const char *name)
 
 void handle_connection_create(struct request *r)
 {
-    put(r, text(r->body, "org"), text(r->body, "connection_name"));
+    put(r, json_member_text(r->body, "org"), json_member_text(r->body, "connection_name"));
 }
 
 void handle_connection_update(struct request *r)

@@ -12,11 +12,6 @@
 
 enum { WAIT_MS = 30000, LIMIT_DEFAULT = 50 };
 
-static const char *text(const json_t *o, const char *name)
-{
-    return json_string_value(json_object_get(o, name));
-}
-
 struct asking {
     struct request *r;
     const char *org, *id;
@@ -38,7 +33,7 @@ static struct asking *asked(struct request *r)
 /* "acme/nightly-sync" as organisation and name. */
 static void split_id(json_t *row)
 {
-    const char *id = text(row, "workflow_id"), *slash = id ? strchr(id, '/') : NULL;
+    const char *id = json_member_text(row, "workflow_id"), *slash = id ? strchr(id, '/') : NULL;
     if (!slash)
         return;
     json_object_set_new(row, "org", json_stringn(id, (size_t)(slash - id)));
@@ -91,7 +86,7 @@ static void on_check(void *arg, json_t *rows, const struct err *err)
 {
     const struct asking *a = arg;
     const json_t *row = known_row(a, rows, err);
-    const char *why = text(row, "reason");
+    const char *why = json_member_text(row, "reason");
     if (!row)
         return;
     if (json_is_true(json_object_get(row, "disabled")))
@@ -148,7 +143,7 @@ void handle_workflow_enable(struct request *r)
 static void on_connection(void *arg, json_t *rows, const struct err *err)
 {
     struct asking *a = arg;
-    const char *id = text(json_array_get(rows, 0), "connection_id");
+    const char *id = json_member_text(json_array_get(rows, 0), "connection_id");
     if (err)
         request_unasked(a->r, err);
     else if (!id)
@@ -166,7 +161,7 @@ void handle_workflow_depend(struct request *r)
         return;
     args_init(&args);
     args_text(&args, a->org);
-    args_text(&args, text(r->body, "connection_name"));
+    args_text(&args, json_member_text(r->body, "connection_name"));
     reader_ask(r->gateway->reader, SQL_CONNECTION_SHOW, &args, on_connection, a);
     args_done(&args);
 }

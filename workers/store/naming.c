@@ -1,5 +1,7 @@
 #include "store/naming.h"
 
+#include "core/json_value.h"
+
 #include "schemas.h"
 
 #include <string.h>
@@ -25,11 +27,6 @@ static const struct schema_file *file_named(const char *name)
     return NULL;
 }
 
-static const char *text(const json_t *row, const char *key)
-{
-    return json_string_value(json_object_get(row, key));
-}
-
 struct namings *namings_load(struct err *err)
 {
     const struct schema_file *f = file_named("operational-events");
@@ -40,12 +37,12 @@ struct namings *namings_load(struct err *err)
         for (size_t i = 0; i < json_array_size(n->json); i++) {
             const json_t *row = json_array_get(n->json, i);
             struct naming *r = &n->rows[n->n];
-            *r = (struct naming){.type = text(row, "type"),
-                                 .reason = text(row, "reason"),
-                                 .command_type = text(row, "commandType"),
-                                 .event_type = text(row, "eventType"),
-                                 .outcome = text(row, "outcome"),
-                                 .message = text(row, "message")};
+            *r = (struct naming){.type = json_member_text(row, "type"),
+                                 .reason = json_member_text(row, "reason"),
+                                 .command_type = json_member_text(row, "commandType"),
+                                 .event_type = json_member_text(row, "eventType"),
+                                 .outcome = json_member_text(row, "outcome"),
+                                 .message = json_member_text(row, "message")};
             n->n += r->type && r->event_type && r->outcome && r->message;
         }
         if (n->n == json_array_size(n->json))
@@ -73,7 +70,8 @@ static bool fits(const char *wanted, const char *value)
 
 const struct naming *naming_find(const struct namings *n, const char *type, const json_t *data)
 {
-    const char *reason = text(data, "reason"), *command_type = text(data, "commandType");
+    const char *reason = json_member_text(data, "reason"),
+               *command_type = json_member_text(data, "commandType");
     for (size_t i = 0; type && i < n->n; i++) {
         const struct naming *r = &n->rows[i];
         if (!strcmp(r->type, type) && fits(r->reason, reason) &&
